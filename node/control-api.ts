@@ -1,0 +1,53 @@
+/**
+ * What the control socket answers. HTTP over a Unix socket; scripts may rely on these names (more may be added).
+ */
+import type { DeadReason, MemberStatus } from '../gossip/types.ts'
+
+/** `GET /v1/peers`: an array of these, self included. */
+export interface PeerJson {
+  name: string
+  id: string
+  status: MemberStatus
+  /** Only while dead. */
+  deadReason?: DeadReason
+  /** Node address. */
+  address: string
+  load: number
+  draining: boolean
+  healthy: boolean
+  self: boolean
+  segments: string[]
+  homes: string[]
+  announces: { address: string; epoch: number }[]
+  /** How flows get there from here; null for a member that gets none. */
+  mode: 'self' | 'mac' | 'ipip' | null
+  /** May receive new flows from here. */
+  eligible: boolean
+  /** Flows of this node that live there now. */
+  flows: number
+  reportAgeMs: number
+}
+
+/** `GET /v1/status`. Counters are new flows, except `dropped`, which is packets. */
+export interface StatusJson {
+  name: string
+  id: string
+  policy: string
+  datapath: string
+  /** Published addresses announced here. */
+  announces: string[]
+  homes: string[]
+  load: number
+  clusterLoad: number
+  activeFlows: number
+  localLimit: number | null
+  snapshotVersion: number
+  steering: 'on' | 'open'
+  uptimeMs: number
+  pid: number
+  version: string
+  counters: { local: number; redirected: number; received: number; dropped: number }
+  packets: { local: number; mac: number; ipip: number; decapsulated: number; held: number }
+  drops: Record<string, number>
+  warnings: string[]
+}
