@@ -21,6 +21,8 @@ export interface EngineCounters {
   packetsHeld: number
   /** By reason, packets. Every reason is always present. */
   drops: Record<string, number>
+  /** What else happened, by name: orphans, ICMP sent, table pressure, ARP. Every name is always present. */
+  events: Record<string, number>
 }
 
 export interface EngineState {
@@ -32,6 +34,8 @@ export interface EngineState {
   flowEntries: number
   /** Flows this host has at each member, by snapshot member index. */
   flowsByMember: Uint32Array
+  /** When the engine's loop last came round, CLOCK_BOOTTIME ms: an old value means that it hangs. */
+  heartbeatMs: number
   counters: EngineCounters
 }
 
@@ -60,6 +64,8 @@ export interface Engine {
   publish(snapshot: Snapshot): void
   /** Extends the lease of the snapshot in force: CLOCK_BOOTTIME, ms. */
   renewLease(untilMs: number): void
+  /** The kernel's own count of established flows that end here; corrects what the flow table believes. */
+  correctLocalEstablished(count: number): void
   /** Cheap: reads shared memory, no round trip. */
   state(): EngineState
   /** Every flow entry, at most `limit`. */

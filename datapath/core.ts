@@ -1,0 +1,488 @@
+/**
+ * The rewriting core: (packet, origin, now) → verdict. No I/O, no clock, no allocation per packet; the same class runs
+ * in the engine's worker, in the tests and in the fuzzer. Bestavros et al. 1998, section 3, "Stateful Approach".
+ *
+ *   malformed ───────────────▶ drop, counted by reason
+ *   IPIP to us ──────────────▶ strip if a member sent it for a published address, then origin = member
+ *   known flow ──────────────▶ where it went before, always
+ *   origin member ───────────▶ local, never redirected again
+ *   SYN ─▶ active < limit? ──▶ local, else the next slot of the ring
+ *   orphan ──────────────────▶ as the snapshot says for that address
+ *
+ * The result lies in the fields `member`, `reason`, `stripped` and `view`, valid until the next packet.
+ */
+import { COUNTER, DROP, type SharedCounters } from './counters.ts'
+import * as flow from './flow-table.ts'
+import { FragmentTable } from './fragments.ts'
+import { transportValid } from './packet/checksum.ts'
+import { u16, u32 } from './packet/bytes.ts'
+import { propagateEcn } from './packet/ipip.ts'
+import * as ip from './packet/ipv4-view.ts'
+import { EXISTING_FORWARD, MODE_IPIP, MODE_MAC, MODE_SELF, NO_TABLE, ORPHANS_HOLD, Routing } from './routing.ts'
+import { sipHash4, type SipKey } from './siphash.ts'
+import type { Snapshot, SnapshotTable } from './snapshot.ts'
+
+export const VERDICT_LOCAL = 1
+export const VERDICT_MAC = 2
+export const VERDICT_IPIP = 3
+export const VERDICT_DROP = 4
+/** Dropped silently, because the client will retransmit and a RST would kill its connection. */
+export const VERDICT_HOLD = 5
+
+/** Half-open flows count towards the limit up to this share of it: a SYN flood must not look like load. */
+const YOUNG_SHARE = 0.1
+const FRAGMENT_SLOTS = 1_024
+const FRAGMENT_MS = 2_000
+/** Recent SYNs of stateless tables, to count a flow once and not per retransmission. */
+const RECENT_SYNS = 4_096
+/** Only SYN (without ACK) opens a flow. */
+const SYN_MASK = ip.TCP_SYN | ip.TCP_ACK
+
+export interface CoreOptions {
+  flowTableEntries: number
+  key: SipKey
+  /** Addresses of this host at which IPIP ends. */
+  ownAddresses: readonly number[]
+  shared: SharedCounters
+}
+
+export class RewritingCore implements flow.FlowListener {
+  readonly flows: flow.FlowTable
+  readonly routing = new Routing()
+  readonly view = new ip.Ipv4View()
+  /** Member index of the verdicts `mac` and `ipip`. */
+  member = 0
+  /** Counter index of the verdict `drop`. */
+  reason = 0
+  /** Bytes of outer header that were in front of the packet in `view`; 0 if it came bare. */
+  stripped = 0
+  /** Whether the control plane is alive; set by the engine before each batch. */
+  leaseFresh = true
+
+  readonly #values: Float64Array
+  readonly #flowsByMember: Uint32Array
+  readonly #fragments: FragmentTable
+  readonly #key: SipKey
+  readonly #own: ReadonlySet<number>
+  readonly #recentSyns = new Int32Array(RECENT_SYNS)
+  #localEstablished = 0
+  #localYoung = 0
+
+  constructor(options: CoreOptions) {
+    this.#values = options.shared.values
+    this.#flowsByMember = options.shared.flowsByMember
+    this.#key = options.key
+    this.#own = new Set(options.ownAddresses)
+    this.flows = new flow.FlowTable(options.flowTableEntries, options.key, this)
+    this.#fragments = new FragmentTable(FRAGMENT_SLOTS, FRAGMENT_MS, options.key)
+  }
+
+  /** Switches to a newer snapshot; an older or equal one is ignored. */
+  publish(snapshot: Snapshot, nowMs: number): void {
+    if (snapshot.version <= this.routing.version) return
+    this.routing.load(snapshot, nowMs)
+    this.#values[COUNTER.snapshotVersion] = snapshot.version
+  }
+
+  /** The kernel's socket table is the truth about flows that end here; the flow table bridges the time between. */
+  correctLocalEstablished(count: number): void {
+    this.#localEstablished = count
+  }
+
+  /** Established local flows plus young half-open ones, these capped relative to the limit. */
+  activeFlows(localLimit: number): number {
+    const youngMax = Number.isFinite(localLimit) ? Math.ceil(localLimit * YOUNG_SHARE) : Infinity
+    return this.#localEstablished + Math.min(this.#localYoung, youngMax)
+  }
+
+  moved(destination: number, from: number, to: number): void {
+    const established = (to === flow.ESTABLISHED ? 1 : 0) - (from === flow.ESTABLISHED ? 1 : 0)
+    if (destination === flow.LOCAL) {
+      this.#localYoung += (to === flow.YOUNG ? 1 : 0) - (from === flow.YOUNG ? 1 : 0)
+      this.#localEstablished = Math.max(0, this.#localEstablished + established)
+    } else {
+      this.#flowsByMember[destination] = this.#flowsByMember[destination]! + established
+    }
+  }
+
+  /** Housekeeping between batches: expiry and the figures that are not counted packet by packet. */
+  tick(nowMs: number): void {
+    this.flows.expire(nowMs)
+    const limit = this.routing.tables[0]?.localLimit ?? Infinity
+    this.#values[COUNTER.activeFlows] = this.activeFlows(limit)
+    this.#values[COUNTER.flowEntries] = this.flows.entries
+    this.#values[COUNTER.halfOpenEvicted] = this.flows.evicted
+  }
+
+  /**
+   * Decides about one packet and counts it.
+   * @param offset where its IP header starts in `bytes`
+   * @param available bytes from there on
+   * @param fromMember whether the frame's source MAC is a member's
+   * @param checksumKnown whether somebody has verified, or will complete, its transport checksum
+   */
+  decide(
+    bytes: Uint8Array,
+    offset: number,
+    available: number,
+    fromMember: boolean,
+    checksumKnown: boolean,
+    nowMs: number,
+  ): number {
+    this.stripped = 0
+    const verdict = this.#decide(bytes, offset, available, fromMember, checksumKnown, nowMs)
+    const values = this.#values
+    if (verdict === VERDICT_DROP) values[this.reason]!++
+    else if (verdict === VERDICT_LOCAL) values[COUNTER.packetsLocal]!++
+    else if (verdict === VERDICT_HOLD) values[COUNTER.packetsHeld]!++
+    else if (verdict === VERDICT_MAC) values[COUNTER.packetsMac]!++
+    else values[COUNTER.packetsIpip]!++
+    return verdict
+  }
+
+  #decide(
+    bytes: Uint8Array,
+    offset: number,
+    available: number,
+    fromMember: boolean,
+    checksumKnown: boolean,
+    nowMs: number,
+  ): number {
+    const view = this.view
+    let reason = view.parse(bytes, offset, available)
+    if (reason !== 0) return this.#drop(reason)
+    let origin = fromMember
+    if (view.protocol === ip.PROTOCOL_IPIP && this.#own.has(view.destination)) {
+      reason = this.#decapsulate(bytes, nowMs)
+      if (reason !== 0) return this.#drop(reason)
+      this.#values[COUNTER.packetsDecapsulated]!++
+      origin = true
+    } else if (isNoClient(view.source)) {
+      return this.#drop(DROP['ip-source'])
+    }
+    const orphans = this.routing.orphansOf(view.destination)
+    if (orphans === undefined) return VERDICT_LOCAL
+    if (view.fragmentOffset > 0) return this.#laterFragment(nowMs)
+    let verdict: number
+    if (view.protocol === ip.PROTOCOL_TCP) verdict = this.#tcp(bytes, origin, checksumKnown, orphans, nowMs)
+    else if (view.protocol === ip.PROTOCOL_ICMP) verdict = this.#icmp(bytes, origin)
+    else verdict = VERDICT_LOCAL
+    if (view.moreFragments) this.#rememberFragment(verdict, nowMs)
+    return verdict
+  }
+
+  #drop(reason: number): number {
+    this.reason = reason
+    return VERDICT_DROP
+  }
+
+  // ── TCP ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #tcp(bytes: Uint8Array, origin: boolean, checksumKnown: boolean, orphans: number, nowMs: number): number {
+    const view = this.view
+    const routing = this.routing
+    const tableIndex = routing.tableOfPort[view.destinationPort]!
+    if (tableIndex === NO_TABLE) return VERDICT_LOCAL
+    // Only packets that change state are verified here; the destination's kernel verifies all of them.
+    const changesState = (view.flags & (ip.TCP_SYN | ip.TCP_FIN | ip.TCP_RST)) !== 0
+    if (changesState && !checksumKnown && !view.moreFragments) {
+      const segmentBytes = view.totalBytes - view.headerBytes
+      if (!transportValid(bytes, view.offset, view.headerBytes, ip.PROTOCOL_TCP, segmentBytes)) {
+        return this.#drop(DROP['tcp-checksum'])
+      }
+    }
+    const table = routing.tables[tableIndex]!
+    const ports = ((view.sourcePort << 16) | view.destinationPort) >>> 0
+    const hash = this.flows.hashOf(view.source, view.destination, ports, ip.PROTOCOL_TCP)
+    const entry = this.flows.find(hash, view.source, view.destination, ports, ip.PROTOCOL_TCP)
+    const syn = (view.flags & SYN_MASK) === ip.TCP_SYN
+    if (table.stateless && !origin) return this.#stateless(table, hash, ports, entry, syn, nowMs)
+    if (entry >= 0) {
+      if (!syn) return this.#known(entry, nowMs)
+      if (!this.#startsAnew(entry)) {
+        this.flows.touch(entry, nowMs)
+        return this.#towards(this.flows.destination[entry]!)
+      }
+      this.flows.remove(entry)
+    }
+    if (syn) return this.#newFlow(table, tableIndex, hash, ports, origin, nowMs)
+    if (origin) {
+      // The rewriter believes that this flow ends here; its entry was lost, with the daemon that held it, say.
+      const state = (view.flags & ip.TCP_RST) !== 0 ? flow.RST : flow.ESTABLISHED
+      this.#insertLocal(hash, ports, state, nowMs)
+      return VERDICT_LOCAL
+    }
+    if (this.flows.full && this.leaseFresh) return this.#byFallback(table, hash)
+    if (orphans === ORPHANS_HOLD) {
+      this.#values[COUNTER.orphansHeld]!++
+      return VERDICT_HOLD
+    }
+    this.#values[COUNTER.orphansLocal]!++
+    return VERDICT_LOCAL
+  }
+
+  /** Whether a SYN that meets an entry opens a new flow instead of repeating the old one. */
+  #startsAnew(entry: number): boolean {
+    const state = this.flows.state[entry]!
+    if (state === flow.FIN || state === flow.RST) return true
+    const destination = this.flows.destination[entry]!
+    const halfOpen = state === flow.YOUNG || state === flow.HALF_OPEN
+    if (halfOpen && this.flows.initialSequence[entry] !== this.view.sequence) return true
+    if (destination === flow.LOCAL) return false
+    // A retransmitted SYN stays with its destination while that may serve; an established flow stays anyway, unless
+    // its destination is gone or given up.
+    if (!this.#holdsGeneration(entry)) return true
+    return halfOpen ? this.routing.eligible[destination] === 0 : this.routing.existing[destination] !== EXISTING_FORWARD
+  }
+
+  #holdsGeneration(entry: number): boolean {
+    const destination = this.flows.destination[entry]!
+    return (
+      this.routing.present[destination] === 1 && this.routing.generation[destination] === this.flows.generation[entry]
+    )
+  }
+
+  #known(entry: number, nowMs: number): number {
+    const flows = this.flows
+    const view = this.view
+    const destination = flows.destination[entry]!
+    if (destination !== flow.LOCAL) {
+      if (!this.#holdsGeneration(entry)) return this.#drop(DROP['destination-gone'])
+      if (this.routing.existing[destination] !== EXISTING_FORWARD) return VERDICT_HOLD
+    }
+    const state = flows.state[entry]!
+    if ((view.flags & ip.TCP_RST) !== 0) {
+      if (state !== flow.RST) flows.setState(entry, flow.RST, nowMs)
+    } else if ((view.flags & ip.TCP_FIN) !== 0) {
+      if (state !== flow.FIN) flows.setState(entry, flow.FIN, nowMs)
+      else flows.touch(entry, nowMs)
+    } else if (state === flow.ESTABLISHED) {
+      flows.touch(entry, nowMs)
+    } else if (state === flow.FIN && view.tcpPayloadBytes === 0) {
+      // Half-closed: the client only acknowledges what the server still sends.
+      flows.touch(entry, nowMs)
+    } else {
+      // The handshake's last ACK; or data after a FIN or RST that was not the end, a blind RST must not unseat a flow.
+      flows.setState(entry, flow.ESTABLISHED, nowMs)
+    }
+    return this.#towards(destination)
+  }
+
+  #newFlow(
+    table: SnapshotTable,
+    tableIndex: number,
+    hash: number,
+    ports: number,
+    origin: boolean,
+    nowMs: number,
+  ): number {
+    const values = this.#values
+    if (origin) {
+      values[COUNTER.flowsReceived]!++
+      this.#insertLocal(hash, ports, flow.YOUNG, nowMs)
+      return VERDICT_LOCAL
+    }
+    const destination = this.#place(table, tableIndex)
+    if (destination === flow.LOCAL) {
+      values[COUNTER.flowsLocal]!++
+      this.#insertLocal(hash, ports, flow.YOUNG, nowMs)
+      return VERDICT_LOCAL
+    }
+    const generation = this.routing.generation[destination]!
+    const view = this.view
+    const entry = this.flows.insert(
+      hash,
+      view.source,
+      view.destination,
+      ports,
+      ip.PROTOCOL_TCP,
+      flow.YOUNG,
+      destination,
+      generation,
+      nowMs,
+    )
+    if (entry < 0) {
+      values[COUNTER.flowsRedirected]!++
+      return this.#byFallback(table, hash)
+    }
+    this.flows.initialSequence[entry] = view.sequence
+    values[COUNTER.flowsRedirected]!++
+    return this.#towards(destination)
+  }
+
+  /** The paper's decision, at the moment the request arrives. */
+  #place(table: SnapshotTable, tableIndex: number): number {
+    if (!this.leaseFresh) {
+      this.#values[COUNTER.leaseExpired]!++
+      return flow.LOCAL
+    }
+    const { localLimit, ring } = table
+    if (ring.length === 0 || this.activeFlows(localLimit) < localLimit) return flow.LOCAL
+    const cursors = this.routing.cursors
+    const cursor = cursors[tableIndex]!
+    cursors[tableIndex] = cursor + 1
+    const destination = ring[cursor % ring.length]!
+    return destination === this.routing.self || this.routing.present[destination] === 0 ? flow.LOCAL : destination
+  }
+
+  #insertLocal(hash: number, ports: number, state: number, nowMs: number): void {
+    const view = this.view
+    const { source, destination, sequence } = view
+    const entry = this.flows.insert(hash, source, destination, ports, ip.PROTOCOL_TCP, state, flow.LOCAL, 0, nowMs)
+    if (entry >= 0) this.flows.initialSequence[entry] = sequence
+  }
+
+  /** The table is full: the stable Maglev table places new flows, and finds them again without an entry. */
+  #byFallback(table: SnapshotTable, hash: number): number {
+    this.#values[COUNTER.tablePressure]!++
+    if (table.fallback.length === 0) return VERDICT_LOCAL
+    return this.#towards(table.fallback[(hash >>> 0) % table.fallback.length]!)
+  }
+
+  /**
+   * The paper's stateless variant: slot = hash(client address, port). The flow table only follows flows that end here,
+   * to know how many they are.
+   */
+  #stateless(table: SnapshotTable, hash: number, ports: number, entry: number, syn: boolean, nowMs: number): number {
+    const view = this.view
+    if (table.ring.length === 0 || !this.leaseFresh) {
+      if (!this.leaseFresh) this.#values[COUNTER.leaseExpired]!++
+      return VERDICT_LOCAL
+    }
+    const slot = (sipHash4(this.#key, view.source, view.sourcePort, 0, 0) >>> 0) % table.ring.length
+    const destination = table.ring[slot]!
+    const local = destination === this.routing.self
+    if (syn && this.#firstSyn(hash)) this.#values[local ? COUNTER.flowsLocal : COUNTER.flowsRedirected]!++
+    if (!local) {
+      if (this.routing.existing[destination] !== EXISTING_FORWARD) return VERDICT_HOLD
+      return this.#towards(destination)
+    }
+    if (entry >= 0 && !syn) return this.#known(entry, nowMs)
+    if (entry >= 0 && this.#startsAnew(entry)) {
+      this.flows.remove(entry)
+      this.#insertLocal(hash, ports, flow.YOUNG, nowMs)
+    } else if (entry < 0 && syn) {
+      this.#insertLocal(hash, ports, flow.YOUNG, nowMs)
+    }
+    return VERDICT_LOCAL
+  }
+
+  #firstSyn(hash: number): boolean {
+    const mark = hash ^ this.view.sequence
+    const slot = (hash >>> 0) % RECENT_SYNS
+    if (this.#recentSyns[slot] === mark) return false
+    this.#recentSyns[slot] = mark
+    return true
+  }
+
+  #towards(destination: number): number {
+    if (destination === flow.LOCAL || destination === this.routing.self) return VERDICT_LOCAL
+    const mode = this.routing.mode[destination]
+    this.member = destination
+    if (mode === MODE_MAC) return VERDICT_MAC
+    if (mode === MODE_IPIP) {
+      // RFC 2003, 3.1: encapsulating is forwarding, and forwarding needs a hop.
+      return this.view.ttl <= 1 ? this.#drop(DROP['ip-ttl']) : VERDICT_IPIP
+    }
+    return mode === MODE_SELF ? VERDICT_LOCAL : this.#drop(DROP['destination-gone'])
+  }
+
+  // ── IPIP, fragments, ICMP ──────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Strips the outer header, or says why not: otherwise any stranger could inject packets behind a firewall.
+   * @returns 0 or a drop reason; the view then shows the inner packet
+   */
+  #decapsulate(bytes: Uint8Array, nowMs: number): number {
+    const view = this.view
+    if (!this.routing.isMemberAddress(view.source, nowMs)) return DROP['ipip-stranger']
+    if (view.moreFragments || view.fragmentOffset > 0) return DROP['ipip-fragment']
+    const outerBytes = view.headerBytes
+    const outerTos = view.tos
+    const innerOffset = view.offset + outerBytes
+    const reason = view.parse(bytes, innerOffset, view.totalBytes - outerBytes)
+    if (reason !== 0) return reason
+    if (this.routing.orphansOf(view.destination) === undefined) return DROP['ipip-inner-destination']
+    if (
+      isNoClient(view.source) ||
+      this.#own.has(view.source) ||
+      this.routing.orphansOf(view.source) !== undefined ||
+      this.routing.isMemberAddress(view.source, nowMs)
+    ) {
+      return DROP['ipip-inner-source']
+    }
+    const service = this.routing.tableOfPort[view.destinationPort] !== NO_TABLE
+    const carried =
+      view.fragmentOffset > 0 ||
+      (view.protocol === ip.PROTOCOL_TCP && service) ||
+      (view.protocol === ip.PROTOCOL_ICMP && this.#quotedPorts(bytes) !== 0)
+    if (!carried) return DROP['ipip-inner-protocol']
+    if (!propagateEcn(bytes, outerTos, innerOffset)) return DROP['ipip-ecn']
+    this.stripped = outerBytes
+    return 0
+  }
+
+  #laterFragment(nowMs: number): number {
+    const view = this.view
+    const where = this.#fragments.find(view.source, view.destination, view.id, view.protocol, nowMs)
+    if (where < 0) return this.#drop(DROP['fragment-early'])
+    return this.#towards(where)
+  }
+
+  #rememberFragment(verdict: number, nowMs: number): void {
+    if (verdict === VERDICT_DROP || verdict === VERDICT_HOLD) return
+    const view = this.view
+    const where = verdict === VERDICT_LOCAL ? flow.LOCAL : this.member
+    this.#fragments.remember(view.source, view.destination, view.id, view.protocol, where, nowMs)
+  }
+
+  /** An ICMP error follows the flow that it quotes (RFC 792); everything else of ICMP is answered here. */
+  #icmp(bytes: Uint8Array, origin: boolean): number {
+    const view = this.view
+    if (view.totalBytes - view.headerBytes < 8) return this.#drop(DROP['icmp-truncated'])
+    const ports = this.#quotedPorts(bytes)
+    if (origin || ports === 0) return VERDICT_LOCAL
+    const client = this.#quotedClient
+    const hash = this.flows.hashOf(client, view.destination, ports, ip.PROTOCOL_TCP)
+    const entry = this.flows.find(hash, client, view.destination, ports, ip.PROTOCOL_TCP)
+    if (entry >= 0) {
+      const destination = this.flows.destination[entry]!
+      if (destination === flow.LOCAL) return VERDICT_LOCAL
+      if (!this.#holdsGeneration(entry)) return this.#drop(DROP['destination-gone'])
+      return this.#towards(destination)
+    }
+    const table = this.routing.tables[this.routing.tableOfPort[ports & 0xffff]!]
+    if (table === undefined || !table.stateless || table.ring.length === 0) return VERDICT_LOCAL
+    return this.#towards(table.ring[(sipHash4(this.#key, client, ports >>> 16, 0, 0) >>> 0) % table.ring.length]!)
+  }
+
+  #quotedClient = 0
+
+  /**
+   * Ports of the flow that an ICMP error quotes, as (client << 16 | published), or 0 when it quotes none of ours. The
+   * quote is a packet of the server's: its source is the published address, its destination the client.
+   */
+  #quotedPorts(bytes: Uint8Array): number {
+    const view = this.view
+    const type = bytes[view.offset + view.headerBytes]!
+    if (type !== 3 && type !== 4 && type !== 11 && type !== 12) return 0
+    const quote = view.offset + view.headerBytes + 8
+    const end = view.offset + view.totalBytes
+    if (quote + 20 > end) return 0
+    const quoteHeader = (bytes[quote]! & 15) * 4
+    const ports = quote + quoteHeader
+    if (bytes[quote]! >> 4 !== 4 || quoteHeader < 20 || ports + 8 > end) return 0
+    if (bytes[quote + 9] !== ip.PROTOCOL_TCP || (u16(bytes, quote + 6) & 0x1fff) !== 0) return 0
+    if (u32(bytes, quote + 12) !== view.destination) return 0
+    const publishedPort = u16(bytes, ports)
+    if (this.routing.tableOfPort[publishedPort] === NO_TABLE) return 0
+    this.#quotedClient = u32(bytes, quote + 16)
+    return ((u16(bytes, ports + 2) << 16) | publishedPort) >>> 0
+  }
+}
+
+/** Addresses that no client has: this network, loopback, multicast, reserved, broadcast (RFC 1122, 3.2.1.3). */
+function isNoClient(address: number): boolean {
+  const first = address >>> 24
+  return first === 0 || first === 127 || first >= 224
+}
