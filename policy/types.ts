@@ -53,7 +53,7 @@ export interface PolicySettings {
   slowStartMs: number
   /** Most slots of a ring, 1 to 1,024. */
   ringSlotsMax: number
-  /** Slots of a Maglev table, a prime well above 100 × members. */
+  /** Slots of a Maglev table, a prime well above 100 × members; 65,537 at most. */
   maglevSlots: number
   /** Reports older than this start to fade to plain capacity weights … */
   reportFreshMs: number
@@ -65,11 +65,17 @@ export interface PolicySettings {
 export interface RoutingTable {
   /** Active flows; 0 = nothing stays, Infinity = everything stays. A ring that is empty means local as well. */
   localLimit: number
-  /** Member indices, at most `ringSlotsMax`; may contain self. In smooth weighted round-robin order, rotated by seed. */
+  /**
+   * Member indices; may contain self. At most `ringSlotsMax` in smooth weighted round-robin order, rotated by seed; of
+   * a stateless table, the Maglev table itself: `maglevSlots` long, the same on every node, not rotated.
+   */
   ring: readonly number[]
   /** true: slot = hash(client address, port) mod ring length, and no flow state is consulted. */
   stateless: boolean
-  /** Maglev over the members that may serve: where new flows go when the flow table is under pressure. */
+  /**
+   * Where new flows go when the flow table is under pressure: Maglev over the members that may receive flows from here.
+   * Self alone if there are none, and for `local`. Never empty.
+   */
   fallback: readonly number[]
 }
 
