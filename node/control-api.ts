@@ -48,6 +48,9 @@ export interface StatusJson {
   version: string
   counters: { local: number; redirected: number; received: number; dropped: number }
   packets: { local: number; mac: number; ipip: number; decapsulated: number; held: number }
+  /** Dropped packets by reason. */
   drops: Record<string, number>
+  /** What else the engine did, by name: orphans, ICMP sent, table pressure, ARP. */
+  events: Record<string, number>
   warnings: string[]
 }

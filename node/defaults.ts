@@ -15,10 +15,10 @@ export const DEFAULTS = Object.freeze({
   /** Above the longest stall to be tolerated: shorter finds the dead sooner and accuses the living more often. */
   suspicionMinMs: 1_200,
   ringSlotsMax: 1_024,
-  /** A prime; ≥ 100 × members keeps Maglev's unevenness near 1 %. */
-  maglevSlots: 2_039,
+  /** Primes; the first that is ≥ 100 × members keeps Maglev's unevenness near 1 %. A larger table costs more to build. */
+  maglevSlots: Object.freeze<number[]>([2_039, 8_191, 32_771]),
   flowTableEntries: 1_048_576,
-  garpScheduleMs: Object.freeze([0, 200, 1_000, 3_000]) as readonly number[],
+  garpScheduleMs: Object.freeze<number[]>([0, 200, 1_000, 3_000]),
   garpEveryMs: 5_000,
   orphanHoldMs: 3_000,
   startupHoldMs: 10_000,

@@ -1,8 +1,8 @@
 /**
  * The system calls of the tun engine, through an FFI (koffi) and without C of our own.
  *
- * Buffers are passed as plain numbers (addresses below 2^47 fit a double exactly), so that a call allocates nothing.
- * Whoever passes an address keeps its ArrayBuffer referenced; `addressOf` is only for buffers that outlive their use.
+ * Buffers are passed as plain numbers (addresses below 2^47 fit a double exactly), so that a call allocates nothing;
+ * they come from `NativeMemory` only, because an address does not keep a buffer alive.
  * Every descriptor is opened close-on-exec: the guard must not inherit a device and keep it alive.
  */
 import koffi from 'koffi'
@@ -98,17 +98,35 @@ export function describeErrno(code: number): string {
   return strerror(code)
 }
 
-/** Where a buffer's memory lies. The buffer must be larger than 64 bytes, or V8 may move it. */
-export function addressOf(buffer: ArrayBuffer): number {
-  return Number(koffi.address(buffer))
+/** V8 keeps small buffers on its own heap and moves them; those of this size and above it does not. */
+const UNMOVED_BYTES_MIN = 128
+/** A reference from JavaScript is all that keeps a buffer's memory; an address alone would outlive it. */
+const kept: ArrayBuffer[] = []
+
+/**
+ * Memory whose address may be given to the kernel: it never moves, and is never freed while its thread lives. Make one
+ * per purpose and use it again; each call of the constructor costs its size for good.
+ */
+export class NativeMemory {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly view: DataView
+  readonly address: number
+
+  constructor(size: number) {
+    const buffer = new ArrayBuffer(Math.max(size, UNMOVED_BYTES_MIN))
+    kept.push(buffer)
+    this.bytes = new Uint8Array(buffer)
+    this.view = new DataView(buffer)
+    this.address = Number(koffi.address(buffer))
+  }
 }
 
-const timespecMemory = new ArrayBuffer(128)
-const timespec = new BigInt64Array(timespecMemory)
-const timespecAddress = addressOf(timespecMemory)
+const timespec = new NativeMemory(16)
 
 /** CLOCK_BOOTTIME in ms: monotonic, counts suspended time, the same for every process and thread of the host. */
 export function boottimeMs(): number {
-  clockGettime(CLOCK_BOOTTIME, timespecAddress)
-  return Number(timespec[0]!) * 1_000 + Number(timespec[1]!) / 1_000_000
+  clockGettime(CLOCK_BOOTTIME, timespec.address)
+  const { view } = timespec
+  const seconds = view.getUint32(0, true) + view.getInt32(4, true) * 0x1_0000_0000
+  return seconds * 1_000 + view.getUint32(8, true) / 1_000_000
 }

@@ -12,22 +12,22 @@ const FRAME_BYTES_MAX = 256
 
 export class ArpSocket {
   readonly fd: number
-  readonly #memory = new ArrayBuffer(512)
-  readonly #bytes = new Uint8Array(this.#memory)
+  readonly #memory = new libc.NativeMemory(512)
+  readonly #bytes = this.#memory.bytes
   readonly #frameAddress: number
   readonly #fromAddress: number
   readonly #fromLengthAddress: number
 
   /** @throws DatapathError E_NOT_ROOT or E_ENGINE */
   constructor(ifindex: number) {
-    const base = libc.addressOf(this.#memory)
+    const base = this.#memory.address
     this.#frameAddress = base
     this.#fromAddress = base + FRAME_BYTES_MAX
     this.#fromLengthAddress = base + FRAME_BYTES_MAX + 32
     const protocol = ((ETH_P_ARP & 0xff) << 8) | (ETH_P_ARP >> 8)
     this.fd = libc.socket(libc.AF_PACKET, libc.SOCK_RAW | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC, protocol)
     if (this.fd < 0) throw socketError('an ARP socket', libc.errno())
-    const view = new DataView(this.#memory)
+    const { view } = this.#memory
     view.setUint16(FRAME_BYTES_MAX, libc.AF_PACKET, true)
     view.setUint16(FRAME_BYTES_MAX + 2, ETH_P_ARP, false)
     view.setInt32(FRAME_BYTES_MAX + 4, ifindex, true)
@@ -44,7 +44,7 @@ export class ArpSocket {
    */
   receive(): Uint8Array | undefined {
     for (;;) {
-      new DataView(this.#memory).setUint32(FRAME_BYTES_MAX + 32, SOCKADDR_LL_BYTES, true)
+      this.#memory.view.setUint32(FRAME_BYTES_MAX + 32, SOCKADDR_LL_BYTES, true)
       const length = libc.recvfrom(
         this.fd,
         this.#frameAddress,

@@ -70,12 +70,10 @@ export class PacketLoop {
   readonly #macOfInterface: ReadonlyMap<number, Uint8Array>
   readonly #nodeAddress: number
 
-  readonly #memory = new ArrayBuffer(BATCH_FRAMES * SLOT_BYTES)
+  readonly #memory = new libc.NativeMemory(BATCH_FRAMES * SLOT_BYTES)
   readonly #slots: Uint8Array[]
-  readonly #base: number
-  readonly #cutMemory = new ArrayBuffer(CUTS_MAX * CUT_BYTES)
-  readonly #cuts = new Uint8Array(this.#cutMemory)
-  readonly #cutBase: number
+  readonly #cutMemory = new libc.NativeMemory(CUTS_MAX * CUT_BYTES)
+  readonly #cuts = this.#cutMemory.bytes
   readonly #macBatch = new SendBatch(BATCH_FRAMES, SOCKADDR_LL_BYTES)
   readonly #rawBatch = new SendBatch(CUTS_MAX, SOCKADDR_IN_BYTES)
   #cutCount = 0
@@ -92,12 +90,8 @@ export class PacketLoop {
     this.#rawFd = options.rawFd
     this.#macOfInterface = options.macOfInterface
     this.#nodeAddress = options.nodeAddress
-    this.#base = libc.addressOf(this.#memory)
-    this.#cutBase = libc.addressOf(this.#cutMemory)
-    this.#slots = Array.from(
-      { length: BATCH_FRAMES },
-      (_, i) => new Uint8Array(this.#memory, i * SLOT_BYTES, SLOT_BYTES),
-    )
+    const { bytes } = this.#memory
+    this.#slots = Array.from({ length: BATCH_FRAMES }, (_, i) => bytes.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES))
   }
 
   /**
@@ -107,7 +101,7 @@ export class PacketLoop {
   run(nowMs: number): number {
     let frames = 0
     while (frames < BATCH_FRAMES) {
-      const slotAddress = this.#base + frames * SLOT_BYTES
+      const slotAddress = this.#memory.address + frames * SLOT_BYTES
       const length = libc.read(this.#tapFd, slotAddress + VNET_AT, READ_BYTES_MAX)
       if (length <= 0) break
       this.#frame(this.#slots[frames]!, slotAddress, length - vnet.VNET_HEADER_BYTES, nowMs)
@@ -256,7 +250,7 @@ export class PacketLoop {
     const { routing, member } = this.#core
     this.#outer(this.#cuts, at, headerBytes + payloadBytes)
     this.#addressRaw(routing.address[member]!)
-    this.#rawBatch.add(this.#cutBase + at, OUTER_HEADER_BYTES + headerBytes, payloadAddress, payloadBytes)
+    this.#rawBatch.add(this.#cutMemory.address + at, OUTER_HEADER_BYTES + headerBytes, payloadAddress, payloadBytes)
   }
 
   #fragmentationNeeded(slot: Uint8Array, mtu: number, nowMs: number): void {
@@ -271,7 +265,7 @@ export class PacketLoop {
     const at = this.#nextCut()
     const bytes = writeFragmentationNeeded(slot, view, mtu, this.#nodeAddress, this.#cuts, at)
     this.#addressRaw(view.source)
-    this.#rawBatch.add(this.#cutBase + at, bytes)
+    this.#rawBatch.add(this.#cutMemory.address + at, bytes)
   }
 
   #outer(bytes: Uint8Array, at: number, innerBytes: number): void {

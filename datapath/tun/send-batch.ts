@@ -21,7 +21,6 @@ export class SendBatch {
   failed = 0
   count = 0
 
-  readonly #memory: ArrayBuffer
   readonly #words: Uint32Array
   readonly #headersAddress: number
   readonly #iovecWord: number
@@ -31,11 +30,11 @@ export class SendBatch {
     this.addressBytes = addressBytes
     const iovecsAt = capacity * MMSGHDR_BYTES
     const addressesAt = iovecsAt + capacity * IOVECS * IOVEC_BYTES
-    this.#memory = new ArrayBuffer(addressesAt + capacity * addressBytes)
-    this.#words = new Uint32Array(this.#memory, 0, addressesAt / 4)
-    this.addresses = new Uint8Array(this.#memory, addressesAt)
+    const memory = new libc.NativeMemory(addressesAt + capacity * addressBytes)
+    this.#words = new Uint32Array(memory.bytes.buffer, 0, addressesAt / 4)
+    this.addresses = memory.bytes.subarray(addressesAt)
     this.#iovecWord = iovecsAt / 4
-    const base = libc.addressOf(this.#memory)
+    const base = memory.address
     this.#headersAddress = base
     for (let i = 0; i < capacity; i++) {
       const word = (i * MMSGHDR_BYTES) / 4

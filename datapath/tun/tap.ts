@@ -38,9 +38,7 @@ export interface Tap {
 export function openTap(name: string): Tap {
   const fd = libc.open('/dev/net/tun', libc.O_RDWR | libc.O_NONBLOCK | libc.O_CLOEXEC)
   if (fd < 0) throw tunError(name, libc.errno())
-  const memory = new ArrayBuffer(IFREQ_BYTES)
-  const request = new Uint8Array(memory)
-  const address = libc.addressOf(memory)
+  const { bytes: request, view, address } = new libc.NativeMemory(IFREQ_BYTES)
   const prepare = (): void => {
     request.fill(0)
     request.set(new TextEncoder().encode(name), 0)
@@ -52,7 +50,7 @@ export function openTap(name: string): Tap {
     throw tunError(name, code)
   }
   prepare()
-  new DataView(memory).setUint16(IFREQ_DATA, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true)
+  view.setUint16(IFREQ_DATA, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true)
   check(libc.ioctl(fd, TUNSETIFF, address))
   check(libc.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM_TSO))
   prepare()
@@ -63,7 +61,7 @@ export function openTap(name: string): Tap {
   check(control)
   try {
     prepare()
-    new DataView(memory).setInt32(IFREQ_DATA, QUEUE_FRAMES, true)
+    view.setInt32(IFREQ_DATA, QUEUE_FRAMES, true)
     check(libc.ioctl(control, SIOCSIFTXQLEN, address))
     prepare()
     check(libc.ioctl(control, SIOCGIFFLAGS, address))

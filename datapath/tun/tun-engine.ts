@@ -23,6 +23,10 @@ const REQUEST_MS = 5_000
 /** Type stripping does not touch URLs: in a checkout the worker is a .ts file, in a build a .js file. */
 const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
+/** What an eventfd takes: 1 as 64 bits. */
+const wakeValue = new libc.NativeMemory(8)
+wakeValue.view.setUint32(0, 1, true)
+
 interface Pending {
   resolve(value: unknown): void
   reject(error: Error): void
@@ -36,7 +40,6 @@ export class TunEngine implements Engine {
   readonly #shared: SharedCounters = sharedCounters(this.#buffer)
   readonly #pending = new Map<number, Pending>()
   readonly #failureListeners: ((error: Error) => void)[] = []
-  readonly #wakeMemory = new ArrayBuffer(128)
   #worker: Worker | undefined
   #exited: Promise<void> = Promise.resolve()
   #wakeFd = -1
@@ -172,7 +175,6 @@ export class TunEngine implements Engine {
   /** The worker sleeps in poll(2): a message alone does not wake it. */
   #post(worker: Worker, message: ToWorker): void {
     worker.postMessage(message)
-    new BigUint64Array(this.#wakeMemory)[0] = 1n
-    libc.write(this.#wakeFd, libc.addressOf(this.#wakeMemory), 8)
+    libc.write(this.#wakeFd, wakeValue.address, 8)
   }
 }

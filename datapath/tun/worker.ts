@@ -47,10 +47,11 @@ function openSocket(domain: number, protocol: number, what: string): number {
   return fd
 }
 
+const optionValue = new libc.NativeMemory(4)
+
 function setOption(fd: number, level: number, name: number, value: number): number {
-  const memory = new ArrayBuffer(128)
-  new Int32Array(memory)[0] = value
-  return libc.setsockopt(fd, level, name, libc.addressOf(memory), 4)
+  optionValue.view.setInt32(0, value, true)
+  return libc.setsockopt(fd, level, name, optionValue.address, 4)
 }
 
 function openAll(): { core: RewritingCore; loop: PacketLoop; arp: ArpLink[]; tapFd: number } {
@@ -87,26 +88,23 @@ function openAll(): { core: RewritingCore; loop: PacketLoop; arp: ArpLink[]; tap
 }
 
 function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>): void {
-  const pollMemory = new ArrayBuffer(Math.max(128, POLLFD_BYTES * (arp.length + 2)))
-  const pollView = new DataView(pollMemory)
-  const pollAddress = libc.addressOf(pollMemory)
-  const wakeMemory = new ArrayBuffer(128)
-  const wakeAddress = libc.addressOf(wakeMemory)
+  const pollFds = new libc.NativeMemory(POLLFD_BYTES * (arp.length + 2))
+  const wakeCount = new libc.NativeMemory(8)
   const watched = [tapFd, setup.wakeFd, ...arp.map(({ socket }) => socket.fd)]
   for (const [i, fd] of watched.entries()) {
-    pollView.setInt32(i * POLLFD_BYTES, fd, true)
-    pollView.setInt16(i * POLLFD_BYTES + 4, libc.POLLIN, true)
+    pollFds.view.setInt32(i * POLLFD_BYTES, fd, true)
+    pollFds.view.setInt16(i * POLLFD_BYTES + 4, libc.POLLIN, true)
   }
-  const ready = (i: number): boolean => pollView.getInt16(i * POLLFD_BYTES + 6, true) !== 0
+  const ready = (i: number): boolean => pollFds.view.getInt16(i * POLLFD_BYTES + 6, true) !== 0
 
   let tickedMs = 0
   let wasFresh = false
   for (;;) {
-    libc.poll(pollAddress, watched.length, POLL_MS)
+    libc.poll(pollFds.address, watched.length, POLL_MS)
     const nowMs = libc.boottimeMs()
     values[COUNTER.heartbeatMs] = nowMs
     if (ready(1)) {
-      libc.read(setup.wakeFd, wakeAddress, 8)
+      libc.read(setup.wakeFd, wakeCount.address, 8)
       if (!handleMessages(core, nowMs)) return
     }
     core.leaseFresh = nowMs <= values[COUNTER.leaseUntilMs]!

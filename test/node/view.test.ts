@@ -117,18 +117,28 @@ describe('view', () => {
     expect(cluster.look().warnings).toEqual(['2 members are named h3'])
   })
 
-  it('remembers how many flows a member had when its latest report came', () => {
+  it('remembers how many flows a member had when its latest report was taken', () => {
     const cluster = new Cluster()
     const flowsTo = (): [number, number] => {
       const { policy } = cluster.look().members[1]!
       return [policy.myFlows, policy.myFlowsAtReport]
     }
-    expect(flowsTo()).toEqual([0, 0])
-    cluster.shared.flowsByMember[1] = 30
-    expect(flowsTo()).toEqual([30, 0])
-    cluster.replace(1, { reportVersion: 2 })
+    for (const [atMs, flows] of [
+      [0, 0],
+      [100, 10],
+      [200, 20],
+      [300, 30],
+    ] as const) {
+      cluster.nowMs = atMs
+      cluster.shared.flowsByMember[1] = flows
+      expect(flowsTo()).toEqual([flows, 0])
+    }
+    // Taken 150 ms ago, at 150 ms: what was sent from then on is not in it.
+    cluster.replace(1, { reportVersion: 2, report: { load: 0.1, source: 'flows', ageMs: 150 } })
+    expect(flowsTo()).toEqual([30, 10])
+    cluster.nowMs = 400
     cluster.shared.flowsByMember[1] = 35
-    expect(flowsTo()).toEqual([35, 35])
+    expect(flowsTo()).toEqual([35, 10])
   })
 
   it('ramps up a member that joins or recovers, not those that are there when it starts', () => {

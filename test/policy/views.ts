@@ -12,7 +12,7 @@ export function settingsWith(overrides: Partial<PolicySettings> = {}): PolicySet
     minLoad: DEFAULTS.minLoad,
     slowStartMs: DEFAULTS.slowStartMs,
     ringSlotsMax: DEFAULTS.ringSlotsMax,
-    maglevSlots: DEFAULTS.maglevSlots,
+    maglevSlots: DEFAULTS.maglevSlots[0]!,
     reportFreshMs: DEFAULTS.reportFreshMs,
     reportStaleMs: DEFAULTS.reportStaleMs,
     ...overrides,

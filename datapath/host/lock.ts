@@ -1,0 +1,50 @@
+/**
+ * One daemon at a time changes this host. The lock is flock(2) on a file that only root may open: the kernel lets go of
+ * it when its owner dies, however it dies, so a crash leaves nothing to clean up, and no pid has to be believed. (A
+ * socket in the abstract namespace would do the same, but every local user could take its name first.)
+ */
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import koffi from 'koffi'
+import { DatapathError } from '../errors.ts'
+
+/** From <sys/file.h>; flock itself is in the C library that Node is linked with. */
+const LOCK_EX = 2
+const LOCK_NB = 4
+const EWOULDBLOCK = 11
+
+export interface HostLock {
+  release(): void
+}
+
+/** @throws DatapathError E_HOST_BUSY if another process holds it. */
+export function takeHostLock(runtimeDirectory: string): HostLock {
+  const file = join(runtimeDirectory, 'host.lock')
+  const descriptor = openLockFile(runtimeDirectory, file)
+  const flock = koffi.load(null).func('int flock(int, int)') as (descriptor: number, operation: number) => number
+  if (flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
+    const errno = koffi.errno()
+    closeSync(descriptor)
+    throw new DatapathError(
+      'E_HOST_BUSY',
+      errno === EWOULDBLOCK ? `another process holds ${file}` : `cannot lock ${file} (errno ${errno})`,
+      'One daemon may steer a host. Stop the other one, or give this one a network namespace and a runtimeDirectory of ' +
+        'its own.',
+    )
+  }
+  return { release: () => closeSync(descriptor) }
+}
+
+function openLockFile(runtimeDirectory: string, file: string): number {
+  try {
+    mkdirSync(runtimeDirectory, { recursive: true, mode: 0o755 })
+    return openSync(file, 'a', 0o600)
+  } catch (error) {
+    throw new DatapathError(
+      'E_JOURNAL',
+      `cannot open ${file}: ${String(error)}`,
+      'The runtimeDirectory must exist or be creatable, and be writable by the daemon.',
+      error,
+    )
+  }
+}

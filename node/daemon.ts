@@ -1,0 +1,322 @@
+/**
+ * The daemon's life: start in the order that keeps clients whole, run, undo in reverse. Whatever a start has done is
+ * undone when a later step fails, so that nothing is left half configured.
+ *
+ *   lock ─▶ keys ─▶ seeds asked ─▶ gossip listens (draining) ─▶ repair, sysctls, addresses ─▶ engine ─▶ steering
+ *        ─▶ peers may send us flows, home addresses are announced ─▶ …
+ *
+ * If engine or control plane fail later, the process ends at once: the guard opens the steering and the host's own
+ * kernel goes on serving, which is better than anything a wounded daemon could do.
+ */
+import { hkdfSync } from 'node:crypto'
+import { createFallbackDecap, type FallbackDecap } from '../datapath/host/fallback-decap.ts'
+import { createHostSetup, type HostSetup } from '../datapath/host/host-setup.ts'
+import type { HostPlan } from '../datapath/host/plan.ts'
+import { boottimeMs } from '../datapath/linux/libc.ts'
+import { parseIpv4, parseMac } from '../datapath/packet/bytes.ts'
+import { sipKey } from '../datapath/siphash.ts'
+import { TunEngine } from '../datapath/tun/tun-engine.ts'
+import { generateIdentity } from '../gossip/identity.ts'
+import { probeSeeds } from '../gossip/seeds.ts'
+import { createMembership } from '../gossip/shell.ts'
+import type { Membership, MembershipEvent } from '../gossip/types.ts'
+import { readClusterKeyFile } from './cluster-key-file.ts'
+import type { Config } from './config-schema.ts'
+import { ControlPlane, ownFacts } from './control-plane.ts'
+import { createControlServer } from './control-server.ts'
+import { DEFAULTS } from './defaults.ts'
+import { NodeError, errorLines, exitCodeOf } from './errors.ts'
+import { readBootId, resolveAttachments, type HostAttachment } from './host-facts.ts'
+import { loadOrCreateIdentity } from './identity-file.ts'
+import { createLogger, type Logger } from './log.ts'
+import { acquireSingleInstance } from './single-instance.ts'
+import { VERSION } from './version.ts'
+
+const HOUSEKEEPING_MS = 1_000
+/** An engine whose loop has not come round for this long hangs; its longest regular sleep is 50 ms. */
+const ENGINE_HUNG_MS = 2_000
+const HASH_KEY_BYTES = 16
+const SOCKET_NAME = 'control.sock'
+
+/** Runs until SIGTERM or SIGINT; resolves when the host is as it was found. Rejects with a coded error. */
+export async function runDaemon(config: Config): Promise<void> {
+  const log = createLogger(config.log)
+  const daemon = new Daemon(config, log)
+  const stopped = new Promise<NodeJS.Signals>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
+  })
+  await daemon.start()
+  const signal = await stopped
+  log.info({ event: 'stopping', signal }, 'undoing all changes to the host')
+  await daemon.stop()
+  log.info({ event: 'stopped' }, 'the host is as it was found')
+}
+
+class Daemon {
+  readonly #config: Config
+  readonly #log: Logger
+  /** What a stop has to undo, latest first. */
+  readonly #undo: { what: string; run: () => Promise<void> | void }[] = []
+  readonly #timers: NodeJS.Timeout[] = []
+  readonly #warnings = new Map<string, string>()
+  #plan: HostPlan | undefined
+  #decap: FallbackDecap | undefined
+  #changing: Promise<void> = Promise.resolve()
+  #steering: 'on' | 'open' = 'open'
+  #stopping = false
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config
+    this.#log = log
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#start()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  /** Undoes everything that was done, in reverse. Idempotent; a step that fails does not keep the others from running. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    for (const timer of this.#timers.splice(0)) clearInterval(timer)
+    await this.#changing
+    for (const { what, run } of this.#undo.splice(0).toReversed()) {
+      try {
+        await run()
+      } catch (error) {
+        this.#log.error({ event: 'undo-failed', what, error }, errorLines(error)[0] ?? what)
+      }
+    }
+  }
+
+  async #start(): Promise<void> {
+    const config = this.#config
+    const host = createHostSetup({
+      runtimeDirectory: config.runtimeDirectory,
+      device: config.datapath.device,
+      log: this.#log,
+    })
+    await host.preflight()
+    const lock = await acquireSingleInstance()
+    this.#onStop('lock', () => lock.release())
+    const clusterKey = readClusterKeyFile(config.clusterKeyFile)
+    const attachments = resolveAttachments(config)
+    await this.#askSeeds(clusterKey.swarmKey)
+    const identity = await loadOrCreateIdentity(config.stateDirectory, generateIdentity)
+    const hashKey = new Uint8Array(hkdfSync('sha256', clusterKey.secret, '', 'dpr flow hash', HASH_KEY_BYTES))
+
+    const membership = await createMembership({
+      privateKey: identity.key,
+      clusterKey: clusterKey.swarmKey,
+      listen: { address: config.nodeAddress, port: config.gossip.port },
+      seeds: [...config.gossip.seeds],
+      facts: ownFacts(config, attachments, readBootId(), false, []),
+      software: VERSION,
+    })
+    membership.onEvent((event) => this.#tellEvent(event))
+    await membership.start()
+    this.#onStop('membership', () => membership.stop(true))
+
+    const engine = new TunEngine({
+      device: config.datapath.device,
+      links: attachments.map(({ interface: name, ifindex, mac, address }) => ({
+        name,
+        ifindex,
+        mac: parseMac(mac),
+        address: parseIpv4(address),
+      })),
+      flowTableEntries: config.datapath.flowTableEntries,
+      hashKey,
+    })
+    const control = new ControlPlane({
+      config,
+      attachments,
+      bootId: readBootId(),
+      hashKey: sipKey(hashKey),
+      membership,
+      engine,
+    })
+    const server = createControlServer({
+      socketPath: `${config.runtimeDirectory}/${SOCKET_NAME}`,
+      peers: () => control.peers(),
+      status: () => control.status(this.#steering, [...this.#warnings.values()]),
+    })
+    await server.start()
+    this.#onStop('control server', () => server.stop())
+
+    await this.#takeHost(host, engine, control, attachments)
+    this.#run(host, engine, control, membership)
+    this.#log.info(
+      {
+        event: 'started',
+        name: config.name,
+        id: membership.id,
+        version: VERSION,
+        announces: config.published,
+        policy: config.policy.name,
+      },
+      'serving',
+    )
+  }
+
+  /** From a host that knows nothing of us to one whose published addresses pass through the engine. */
+  async #takeHost(
+    host: HostSetup,
+    engine: TunEngine,
+    control: ControlPlane,
+    attachments: readonly HostAttachment[],
+  ): Promise<void> {
+    this.#onStop('host', () => host.undo())
+    await host.repair()
+    const plan = control.plan()
+    await host.prepare(plan)
+    await engine.open()
+    // The filters go before the device: a redirect to a device that is gone drops for ever.
+    this.#onStop('engine', async () => {
+      await host.open({ holdResets: false })
+      this.#steering = 'open'
+      await engine.close()
+    })
+    engine.onFailure((error) => this.#die('engine-failed', error))
+    await host.deviceReady()
+    control.tick()
+    await host.steer(plan)
+    this.#steering = 'on'
+    this.#plan = plan
+    await host.settle()
+    const decap = createFallbackDecap()
+    this.#fallback(decap, plan, [], attachments)
+    this.#onStop('fallback', () => decap.detach())
+    control.setAccepted(plan.publishedAddresses)
+    this.#onStop('announcements', () => control.withdraw())
+    this.#decap = decap
+  }
+
+  /** The kernel's stand-in for our decapsulator, should this process die. A host without BPF goes on without it. */
+  #fallback(
+    decap: FallbackDecap,
+    plan: HostPlan,
+    memberAddresses: string[],
+    attachments?: readonly HostAttachment[],
+  ): void {
+    try {
+      decap.setMembers(memberAddresses)
+      decap.setPublished([...plan.publishedAddresses])
+      if (attachments !== undefined) {
+        decap.attach(attachments.map(({ interface: name, ifindex, address }) => ({ name, ifindex, address })))
+      }
+      this.#warnings.delete('fallback')
+    } catch (error) {
+      const line = errorLines(error)[0] ?? String(error)
+      if (this.#warnings.get('fallback') === line) return
+      this.#warnings.set('fallback', line)
+      this.#log.warn({ event: 'fallback-decapsulator', error }, 'tunnelled flows pause if this daemon is killed')
+    }
+  }
+
+  #run(host: HostSetup, engine: TunEngine, control: ControlPlane, membership: Membership): void {
+    this.#every(DEFAULTS.loadSampleMs, () => {
+      control.tick()
+      this.#follow(host, control, membership)
+    })
+    this.#every(HOUSEKEEPING_MS, () => {
+      const silentMs = boottimeMs() - engine.state().heartbeatMs
+      if (silentMs > ENGINE_HUNG_MS)
+        this.#die('engine-hung', new Error(`no sign of life for ${Math.round(silentMs)} ms`))
+      control.reconcile().catch((error: unknown) => this.#log.warn({ event: 'socket-table', error }, 'not readable'))
+    })
+  }
+
+  /** Members come and go with their addresses: the host follows before anybody may send us those flows. */
+  #follow(host: HostSetup, control: ControlPlane, membership: Membership): void {
+    const plan = control.plan()
+    const others = membership.members().filter(({ self, status }) => !self && status !== 'left')
+    const addresses = others.flatMap(({ facts }) => [
+      facts.gossipAddress,
+      ...facts.attachments.map(({ address }) => address),
+    ])
+    if (this.#decap !== undefined) this.#fallback(this.#decap, plan, [...new Set(addresses)])
+    if (samePlan(plan, this.#plan)) return
+    this.#plan = plan
+    this.#changing = this.#changing.then(async () => {
+      if (this.#stopping) return
+      try {
+        await host.update(plan)
+        control.setAccepted(plan.publishedAddresses)
+        this.#warnings.delete('host')
+        this.#log.info({ event: 'host-updated', published: plan.publishedAddresses }, 'addresses and steering follow')
+      } catch (error) {
+        this.#plan = undefined // tried again with the next round
+        this.#warnings.set('host', errorLines(error)[0] ?? String(error))
+        this.#log.error({ event: 'host-update-failed', error }, 'the host could not follow the cluster')
+      }
+    })
+  }
+
+  /** Asked before anything is touched: a node with the wrong key must not half-configure its host. */
+  async #askSeeds(clusterKey: Uint8Array): Promise<void> {
+    const seeds = [...this.#config.gossip.seeds]
+    if (seeds.length === 0) return
+    const outcomes = await probeSeeds({ seeds, clusterKey })
+    const refusing = outcomes.filter(({ outcome }) => outcome === 'refused-key').map(({ seed }) => seed)
+    if (refusing.length === 0 || refusing.length < seeds.length) return
+    throw new NodeError(
+      'E_CLUSTER_KEY_REFUSED',
+      `every seed (${refusing.join(', ')}) refuses the cluster key of ${this.#config.clusterKeyFile}`,
+    )
+  }
+
+  #onStop(what: string, run: () => Promise<void> | void): void {
+    this.#undo.push({ what, run })
+  }
+
+  #every(ms: number, round: () => void): void {
+    this.#timers.push(
+      setInterval(() => {
+        try {
+          round()
+        } catch (error) {
+          this.#die('control-plane-failed', error)
+        }
+      }, ms),
+    )
+  }
+
+  /** The guard does the rest. */
+  #die(event: string, error: unknown): void {
+    if (this.#stopping) return
+    this.#log.fatal({ event, error }, 'ending at once; the guard opens the steering')
+    this.#log.flush()
+    process.exit(exitCodeOf(error))
+  }
+
+  #tellEvent(event: MembershipEvent): void {
+    switch (event.type) {
+      case 'joined':
+        this.#log.info({ event: 'member-joined', member: event.member.facts.name, id: event.member.facts.id }, 'joined')
+        break
+      case 'status': {
+        const { facts, status, deadReason } = event.member
+        this.#log.info({ event: 'member-status', member: facts.name, from: event.from, status, deadReason }, status)
+        break
+      }
+      case 'forgotten':
+        this.#log.info({ event: 'member-forgotten', id: event.id }, 'forgotten')
+        break
+      case 'stranger':
+        this.#log.warn({ event: 'stranger', address: event.address, reason: event.reason }, 'refused')
+        break
+      case 'facts':
+        this.#log.debug({ event: 'member-facts', member: event.member.facts.name }, 'changed')
+        break
+    }
+  }
+}
+
+function samePlan(a: HostPlan, b: HostPlan | undefined): boolean {
+  return b !== undefined && JSON.stringify(a) === JSON.stringify(b)
+}

@@ -1,0 +1,146 @@
+/**
+ * The look at the cluster from which everything else follows: the policy's view, the snapshot for the engine and the
+ * answers of the control socket are all built from it. Pure: membership, engine state and time in, one value out.
+ */
+import type { EngineState } from '../datapath/engine.ts'
+import type { AddressingMode } from '../datapath/snapshot.ts'
+import type { Attachment, Member } from '../gossip/types.ts'
+import type { PolicyMember, PolicyView } from '../policy/types.ts'
+import { announcerOf, commonSegment, publishedView, type PublishedView, type Rendezvous } from './claims.ts'
+import type { Block } from './ipv4.ts'
+import type { MemberHistory } from './member-history.ts'
+import type { IndexedMember, MemberIndex } from './member-index.ts'
+
+/** A member with everything that this node concludes about it. */
+export interface KnownMember {
+  member: Member
+  index: number
+  generation: number
+  /** How packets get there from here, or why they do not. */
+  mode: AddressingMode | undefined
+  /** Our side of the common segment, with `mac` only. */
+  link: { ours: Attachment; theirs: Attachment } | undefined
+  /** Whether it accepts every address that we announce. */
+  acceptsOurs: boolean
+  policy: PolicyMember
+}
+
+export interface ClusterView {
+  self: KnownMember
+  members: KnownMember[]
+  published: PublishedView
+  /** Published addresses that this node announces. */
+  announced: string[]
+  policyView: PolicyView
+  warnings: string[]
+}
+
+export interface ViewInputs {
+  members: readonly Member[]
+  engine: EngineState
+  attachments: readonly Attachment[]
+  addressing: 'auto' | 'mac' | 'ipip'
+  ranges: readonly Block[]
+  gateways: ReadonlySet<string>
+  index: MemberIndex
+  history: MemberHistory
+  /** Two keyed hashes of an identity. */
+  hashes: (id: string) => readonly [number, number]
+  rendezvous: Rendezvous
+  nowMs: number
+}
+
+export function buildView(inputs: ViewInputs): ClusterView {
+  const { members, index, history } = inputs
+  const listed = members.filter(({ status }) => status !== 'left')
+  const ids = new Set(listed.map(({ facts }) => facts.id))
+  index.keepOnly(ids)
+  history.keepOnly(ids)
+  const published = publishedView(listed, inputs.ranges, inputs.gateways)
+  const warnings = [...published.refused]
+  const announced: string[] = []
+  for (const { address, homes } of published.addresses) {
+    const announcer = announcerOf(address, listed, inputs.rendezvous)
+    if (announcer?.self === true) announced.push(address)
+    if (homes.length > 1) {
+      const names = homes.map(({ facts }) => facts.name).join(' and ')
+      warnings.push(`${address} is published by ${names}; ${announcer?.facts.name ?? 'nobody'} announces it`)
+    }
+  }
+  const known: KnownMember[] = []
+  for (const member of listed) {
+    const given = index.take(member.facts.id)
+    if (given === undefined) warnings.push(`no index is left for ${member.facts.name}: it gets no flows from here`)
+    else known.push(conclude(member, given, announced, inputs))
+  }
+  const self = known.find(({ member }) => member.self)
+  if (self === undefined) throw new Error('the membership does not list this node')
+  warnings.push(...nameWarnings(listed))
+  return {
+    self,
+    members: known,
+    published,
+    announced,
+    policyView: { members: known.map(({ policy }) => policy) },
+    warnings,
+  }
+}
+
+function conclude(
+  member: Member,
+  { index, generation }: IndexedMember,
+  announced: readonly string[],
+  inputs: ViewInputs,
+): KnownMember {
+  const { facts, report, status, self } = member
+  const link = self ? undefined : commonSegment(inputs.attachments, facts.attachments)
+  const mode = self ? 'self' : modeTo(link !== undefined, inputs.addressing)
+  const acceptsOurs = self || announced.every((address) => facts.accepts.includes(address))
+  const health = worstHealth(member)
+  const able = status === 'alive' && !facts.draining && health === 'healthy' && acceptsOurs
+  const flows = inputs.engine.flowsByMember[index] ?? 0
+  const { flowsAtReport, eligibleForMs } = inputs.history.observe(member, able, flows, inputs.nowMs)
+  return {
+    member,
+    index,
+    generation,
+    mode,
+    link: mode === 'mac' ? link : undefined,
+    acceptsOurs,
+    policy: {
+      index,
+      id: facts.id,
+      hash: inputs.hashes(facts.id),
+      self,
+      status,
+      health,
+      draining: facts.draining,
+      reachable: self || (mode !== undefined && acceptsOurs),
+      capacity: facts.capacity,
+      capacityFlows: facts.capacityFlows,
+      load: report.load,
+      reportAgeMs: self ? 0 : report.ageMs,
+      myFlows: self ? 0 : flows,
+      myFlowsAtReport: self ? 0 : flowsAtReport,
+      eligibleForMs,
+    },
+  }
+}
+
+function modeTo(sameSegment: boolean, addressing: 'auto' | 'mac' | 'ipip'): AddressingMode | undefined {
+  if (addressing === 'ipip') return 'ipip'
+  if (sameSegment) return 'mac'
+  return addressing === 'auto' ? 'ipip' : undefined
+}
+
+function worstHealth({ facts }: Member): PolicyMember['health'] {
+  const all = facts.services.map(({ health }) => health)
+  if (all.includes('refused')) return 'refused'
+  return all.includes('failing') ? 'failing' : 'healthy'
+}
+
+function nameWarnings(members: readonly Member[]): string[] {
+  const seen = new Map<string, number>()
+  for (const { facts } of members) seen.set(facts.name, (seen.get(facts.name) ?? 0) + 1)
+  return [...seen].filter(([, count]) => count > 1).map(([name, count]) => `${count} members are named ${name}`)
+}
