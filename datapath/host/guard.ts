@@ -28,7 +28,7 @@ import { deletePreferenceLine, PREFERENCES } from './tc.ts'
 /** For an answer of the guard, or its end. Far above what a shell needs on a starved host. */
 const GUARD_DEADLINE_MS = 5_000
 
-export const GUARD_SCRIPT = `
+const GUARD_SCRIPT = `
 trap '' HUP INT QUIT TERM PIPE ALRM USR1 USR2 TSTP TTIN TTOU
 interfaces= addresses=
 while read -r word first second; do

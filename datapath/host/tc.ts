@@ -14,8 +14,8 @@
  * is how tc shows a device that is gone. clsact itself is shared with others and never removed with a filter inside.
  */
 
-export const ADDRESS_PREFERENCE = 48_101
-export const TUNNEL_PREFERENCE = 48_102
+const ADDRESS_PREFERENCE = 48_101
+const TUNNEL_PREFERENCE = 48_102
 export const PREFERENCES: readonly number[] = [ADDRESS_PREFERENCE, TUNNEL_PREFERENCE]
 
 const IPIP_PROTOCOL = 4
@@ -76,7 +76,7 @@ export function deletePreferenceLine(interfaceName: string, preference: number):
 }
 
 /** The fallback decapsulator (fallback-decap.ts), which a dead daemon leaves behind on purpose. */
-export const FALLBACK_PREFERENCE = 48_120
+const FALLBACK_PREFERENCE = 48_120
 
 export function mentionsFallback(listing: string): boolean {
   return new RegExp(`^filter .*pref ${FALLBACK_PREFERENCE} bpf .*\\bdpr-decap\\b`, 'm').test(listing)
