@@ -21,7 +21,6 @@ export const DROP_REASONS = [
   'fragment-early',
   'fragment-overlap',
   'ipip-stranger',
-  'ipip-outer',
   'ipip-fragment',
   'ipip-inner-destination',
   'ipip-inner-source',

@@ -52,15 +52,14 @@ export interface ViewInputs {
 
 export function buildView(inputs: ViewInputs): ClusterView {
   const { members, index, history } = inputs
-  const listed = members.filter(({ status }) => status !== 'left')
-  const ids = new Set(listed.map(({ facts }) => facts.id))
+  const ids = new Set(members.map(({ facts }) => facts.id))
   index.keepOnly(ids)
   history.keepOnly(ids)
-  const published = publishedView(listed, inputs.ranges, inputs.gateways)
+  const published = publishedView(members, inputs.ranges, inputs.gateways)
   const warnings = [...published.refused]
   const announced: string[] = []
   for (const { address, homes } of published.addresses) {
-    const announcer = announcerOf(address, listed, inputs.rendezvous)
+    const announcer = announcerOf(address, members, inputs.rendezvous)
     if (announcer?.self === true) announced.push(address)
     if (homes.length > 1) {
       const names = homes.map(({ facts }) => facts.name).join(' and ')
@@ -68,14 +67,14 @@ export function buildView(inputs: ViewInputs): ClusterView {
     }
   }
   const known: KnownMember[] = []
-  for (const member of listed) {
+  for (const member of members) {
     const given = index.take(member.facts.id)
     if (given === undefined) warnings.push(`no index is left for ${member.facts.name}: it gets no flows from here`)
     else known.push(conclude(member, given, announced, inputs))
   }
   const self = known.find(({ member }) => member.self)
   if (self === undefined) throw new Error('the membership does not list this node')
-  warnings.push(...nameWarnings(listed))
+  warnings.push(...nameWarnings(members))
   return {
     self,
     members: known,
@@ -94,7 +93,7 @@ function conclude(
 ): KnownMember {
   const { facts, report, status, self } = member
   const link = self ? undefined : commonSegment(inputs.attachments, facts.attachments)
-  const mode = self ? 'self' : modeTo(link !== undefined, inputs.addressing)
+  const mode = self ? 'self' : status === 'left' ? undefined : modeTo(link !== undefined, inputs.addressing)
   const acceptsOurs = self || announced.every((address) => facts.accepts.includes(address))
   const health = worstHealth(member)
   const able = status === 'alive' && !facts.draining && health === 'healthy' && acceptsOurs
@@ -141,6 +140,7 @@ function worstHealth({ facts }: Member): PolicyMember['health'] {
 
 function nameWarnings(members: readonly Member[]): string[] {
   const seen = new Map<string, number>()
-  for (const { facts } of members) seen.set(facts.name, (seen.get(facts.name) ?? 0) + 1)
+  for (const { facts } of members.filter(({ status }) => status !== 'left'))
+    seen.set(facts.name, (seen.get(facts.name) ?? 0) + 1)
   return [...seen].filter(([, count]) => count > 1).map(([name, count]) => `${count} members are named ${name}`)
 }

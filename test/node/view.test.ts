@@ -225,6 +225,21 @@ describe('peers', () => {
   })
 })
 
+describe('a member that left', () => {
+  it('is still listed, and gets nothing', () => {
+    const cluster = new Cluster()
+    cluster.replace(1, { status: 'left' })
+    const view = cluster.look()
+    expect(peersJson(view, readEngineState(cluster.shared))[1]).toMatchObject({
+      status: 'left',
+      mode: null,
+      eligible: false,
+    })
+    expect(view.members[1]!.policy.reachable).toBe(false)
+    expect(cluster.snapshot().members[1]).toBeUndefined()
+  })
+})
+
 describe('member index', () => {
   it('keeps an index while the member is there and refuses more than it has', () => {
     const index = new MemberIndex(2)
