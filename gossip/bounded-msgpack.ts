@@ -1,0 +1,105 @@
+/**
+ * MessagePack for bytes that others sent. A general decoder believes the lengths it reads: five bytes that announce an
+ * array of 2^24 make it allocate 128 MB. So the structure is walked first (lengths against what is left, depth, number
+ * of values, no extension types), and only then decoded by msgpackr. Format: the MessagePack specification.
+ */
+import { Packr } from 'msgpackr'
+
+/** Deepest nesting of arrays and maps; ours is 6. */
+const DEPTH_MAX = 8
+/** Values of all kinds in one message. */
+const VALUES_MAX = 16_384
+
+const codec = new Packr({
+  useRecords: false,
+  mapsAsObjects: true,
+  variableMapSize: true,
+  copyBuffers: true,
+  moreTypes: false,
+  int64AsType: 'number',
+})
+
+export function packValue(value: unknown): Uint8Array {
+  return codec.pack(value)
+}
+
+/** The decoded value, or undefined if the bytes are not exactly one well-formed value within the bounds. */
+export function unpackValue(bytes: Uint8Array): unknown {
+  if (!isWellFormed(bytes)) return undefined
+  try {
+    return codec.unpack(bytes) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+export function isWellFormed(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  /** Values still to come at each level of nesting. */
+  const pending = [1]
+  let offset = 0
+  let values = 0
+  while (pending.length > 0) {
+    const top = pending.length - 1
+    if (pending[top] === 0) {
+      pending.pop()
+      continue
+    }
+    pending[top]!--
+    if (++values > VALUES_MAX || offset >= bytes.length) return false
+    const head = measure(view, offset)
+    if (head === undefined) return false
+    offset += head.size
+    if (offset > bytes.length || head.children > bytes.length - offset) return false
+    if (head.children > 0) {
+      if (pending.length >= DEPTH_MAX) return false
+      pending.push(head.children)
+    }
+  }
+  return offset === bytes.length
+}
+
+interface Head {
+  /** Bytes of the value itself, or of an array's or map's header. */
+  size: number
+  /** Values inside. */
+  children: number
+}
+
+/** Sizes of the fixed-length types 0xca … 0xd3: float 32/64, uint 8/16/32/64, int 8/16/32/64. */
+const FIXED_SIZES = [5, 9, 2, 3, 5, 9, 2, 3, 5, 9]
+
+function measure(view: DataView, offset: number): Head | undefined {
+  const type = view.getUint8(offset)
+  if (type <= 0x7f || type >= 0xe0) return { size: 1, children: 0 }
+  if (type <= 0x8f) return { size: 1, children: 2 * (type & 0x0f) }
+  if (type <= 0x9f) return { size: 1, children: type & 0x0f }
+  if (type <= 0xbf) return { size: 1 + (type & 0x1f), children: 0 }
+  if (type === 0xc0 || type === 0xc2 || type === 0xc3) return { size: 1, children: 0 }
+  if (type >= 0xca && type <= 0xd3) return { size: FIXED_SIZES[type - 0xca]!, children: 0 }
+  const lengthBytes = LENGTH_BYTES.get(type)
+  if (lengthBytes === undefined || offset + 1 + lengthBytes > view.byteLength) return undefined
+  const length = readLength(view, offset + 1, lengthBytes)
+  if (type >= 0xde) return { size: 1 + lengthBytes, children: 2 * length }
+  if (type >= 0xdc) return { size: 1 + lengthBytes, children: length }
+  return { size: 1 + lengthBytes + length, children: 0 }
+}
+
+/** bin 8/16/32, str 8/16/32, array 16/32, map 16/32. Extension types are absent on purpose. */
+const LENGTH_BYTES = new Map([
+  [0xc4, 1],
+  [0xc5, 2],
+  [0xc6, 4],
+  [0xd9, 1],
+  [0xda, 2],
+  [0xdb, 4],
+  [0xdc, 2],
+  [0xdd, 4],
+  [0xde, 2],
+  [0xdf, 4],
+])
+
+function readLength(view: DataView, offset: number, bytes: number): number {
+  if (bytes === 1) return view.getUint8(offset)
+  return bytes === 2 ? view.getUint16(offset) : view.getUint32(offset)
+}

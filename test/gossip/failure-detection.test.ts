@@ -1,0 +1,149 @@
+/** The pure parts of failure detection: suspicion's arithmetic, local health, the order of probes, self-doubt. */
+import { describe, expect, test } from 'vitest'
+import { Awareness } from '../../gossip/awareness.ts'
+import { Errands, ProbeOrder, Probes } from '../../gossip/probe.ts'
+import { SelfDoubt } from '../../gossip/self-doubt.ts'
+import { accusersRequired, suspicionTimeoutMs } from '../../gossip/suspicion.ts'
+import { seededRandom } from './fixtures.ts'
+
+describe('suspicion timeout', () => {
+  test.each([
+    { name: 'nobody else could confirm: the minimum', confirmations: 0, wanted: 0, ms: 1200 },
+    { name: 'a lone accuser waits longest', confirmations: 0, wanted: 1, ms: 4800 },
+    { name: 'all wanted confirmations: the minimum', confirmations: 1, wanted: 1, ms: 1200 },
+    { name: 'more than wanted: not below the minimum', confirmations: 9, wanted: 1, ms: 1200 },
+    { name: 'one of three confirmations halves the surplus', confirmations: 1, wanted: 3, ms: 3000 },
+    { name: 'two of three', confirmations: 2, wanted: 3, ms: 4800 - 3600 * (Math.log(3) / Math.log(4)) },
+    { name: 'a withdrawn accuser is no negative time', confirmations: -1, wanted: 1, ms: 4800 },
+  ])('$name', ({ confirmations, wanted, ms }) => {
+    expect(suspicionTimeoutMs(confirmations, wanted, 1200, 4800)).toBeCloseTo(ms, 6)
+  })
+
+  test.each([
+    { wanted: 2, eligible: 0, required: 1 },
+    { wanted: 2, eligible: 1, required: 1 },
+    { wanted: 2, eligible: 2, required: 2 },
+    { wanted: 2, eligible: 63, required: 2 },
+  ])('of $eligible who could accuse, $required must', ({ wanted, eligible, required }) => {
+    expect(accusersRequired(wanted, eligible)).toBe(required)
+  })
+})
+
+describe('awareness', () => {
+  const success = (a: Awareness): void => a.probeSucceeded()
+  const alone = (a: Awareness): void => a.probeFailed(3)
+  const helped = (a: Awareness): void => a.probeFailed(0)
+  const refuted = (a: Awareness): void => a.hadToRefute()
+  test.each([
+    { name: 'starts healthy', acts: [], score: 0 },
+    { name: 'is never better than healthy', acts: [success, success], score: 0 },
+    { name: 'a failure that helpers confirm is the target’s', acts: [helped, helped], score: 0 },
+    { name: 'silent helpers are a bad sign', acts: [alone], score: 3 },
+    { name: 'is bounded', acts: [alone, alone, alone], score: 4 },
+    { name: 'having to refute is a bad sign', acts: [refuted], score: 1 },
+    { name: 'successes heal', acts: [alone, success, success], score: 1 },
+  ])('$name', ({ acts, score }) => {
+    const awareness = new Awareness(4)
+    for (const act of acts) act(awareness)
+    expect(awareness.score).toBe(score)
+    expect(awareness.scale(100)).toBe(100 * (score + 1))
+  })
+})
+
+describe('probe order', () => {
+  const nobody = (): boolean => false
+
+  test('takes everybody once in each round', () => {
+    const order = new ProbeOrder(seededRandom(1))
+    const candidates = new Set(['a', 'b', 'c', 'd'])
+    for (let round = 0; round < 20; round++) {
+      const taken = [1, 2, 3, 4].map(() => order.next(candidates, nobody))
+      expect(new Set(taken)).toEqual(candidates)
+    }
+  })
+
+  test('a newcomer comes up within the current round, the gone do not', () => {
+    const order = new ProbeOrder(seededRandom(2))
+    order.next(new Set(['a', 'b', 'c']), nobody)
+    const taken = [1, 2, 3].map(() => order.next(new Set(['a', 'b', 'new']), nobody))
+    expect(taken).toContain('new')
+    expect(taken).not.toContain('c')
+  })
+
+  test('passes over the fresh, but not if all are', () => {
+    const order = new ProbeOrder(seededRandom(3))
+    const candidates = new Set(['a', 'b', 'c'])
+    for (let i = 0; i < 10; i++) expect(order.next(candidates, (id) => id !== 'b')).toBe('b')
+    expect(order.next(candidates, () => true)).toBeDefined()
+    expect(order.next(new Set(), nobody)).toBeUndefined()
+  })
+})
+
+describe('a probe', () => {
+  function started(): Probes {
+    const probes = new Probes()
+    const base = { seq: 1, target: 'x', timeoutAtMs: 100, deadlineAtMs: 200, asked: false, greeting: false }
+    probes.start({ ...base, pendingHelpers: new Set() })
+    return probes
+  }
+
+  test('asks for help at its timeout, once, and fails at its deadline', () => {
+    const probes = started()
+    expect(probes.due(99).wantHelpers).toHaveLength(0)
+    expect(probes.due(100).wantHelpers).toHaveLength(1)
+    expect(probes.due(150).wantHelpers).toHaveLength(0)
+    expect(probes.nextDueMs()).toBe(200)
+    expect(probes.due(200).failed).toHaveLength(1)
+    expect(probes.isProbing('x')).toBe(false)
+  })
+
+  test.each([
+    { name: 'its target answers', from: 'x', relayed: false, asked: false, ends: true },
+    { name: 'somebody else answers', from: 'y', relayed: false, asked: false, ends: false },
+    { name: 'a helper answers that was asked', from: 'y', relayed: true, asked: true, ends: true },
+    { name: 'a helper answers before any was asked', from: 'y', relayed: true, asked: false, ends: false },
+  ])('$name: ends $ends', ({ from, relayed, asked, ends }) => {
+    const probes = started()
+    if (asked) probes.due(100)
+    expect(probes.answered(1, from, relayed) !== undefined).toBe(ends)
+  })
+
+  test('gets what we were late as a bonus', () => {
+    const probes = started()
+    probes.shift(70)
+    expect(probes.due(169).wantHelpers).toHaveLength(0)
+    expect(probes.due(269).failed).toHaveLength(0)
+    expect(probes.due(270).failed).toHaveLength(1)
+  })
+
+  test('for another ends in an answer of its target, or at its deadline', () => {
+    const errands = new Errands()
+    errands.start(7, { requester: 'r', requesterSeq: 70, target: 'x', deadlineAtMs: 80 })
+    errands.start(8, { requester: 'r', requesterSeq: 71, target: 'x', deadlineAtMs: 80 })
+    expect(errands.answered(7, 'y')).toBeUndefined()
+    expect(errands.answered(7, 'x')?.requesterSeq).toBe(70)
+    expect(errands.expired(79)).toHaveLength(0)
+    expect(errands.expired(80).map((errand) => errand.requesterSeq)).toEqual([71])
+    expect(errands.nextDueMs()).toBe(Infinity)
+  })
+})
+
+describe('self-doubt', () => {
+  const config = { lateToleranceMs: 50, suspicionMinMs: 1200, unsureMs: 2000 }
+  test.each([
+    { name: 'on time', atMs: 1000, lateMs: 0, stalled: false },
+    { name: 'within the tolerance', atMs: 1050, lateMs: 0, stalled: false },
+    { name: 'late', atMs: 1300, lateMs: 300, stalled: false },
+    { name: 'late by half the minimum suspicion', atMs: 1600, lateMs: 600, stalled: false },
+    { name: 'stalled', atMs: 1601, lateMs: 601, stalled: true },
+  ])('$name', ({ atMs, lateMs, stalled }) => {
+    const doubt = new SelfDoubt(config)
+    doubt.appoint(1000)
+    expect(doubt.observe(atMs)).toEqual({ lateMs, stalled })
+    expect(doubt.observe(atMs)).toEqual({ lateMs: 0, stalled: false })
+    expect(doubt.isUnsure(atMs)).toBe(stalled)
+    expect(doubt.isUnsure(atMs + 2000)).toBe(false)
+    doubt.exchangeSucceeded()
+    expect(doubt.isUnsure(atMs)).toBe(false)
+  })
+})
