@@ -21,7 +21,7 @@ const SIMULTANEOUS_MS = 2_000
 /** The surplus connection is kept for what is still under way on it. */
 const SURPLUS_MS = 500
 /** A link that lived this long was no flash in the pan: its address is redialled without backoff. */
-const LASTING_MS = 5_000
+const LASTING_MS = 1_000
 /** Failed negotiations in a row that make a wrong key of it, not an accident. */
 const KEY_FAILURES = 2
 
