@@ -19,7 +19,7 @@ import { TunEngine } from '../datapath/tun/tun-engine.ts'
 import { generateIdentity } from '../gossip/identity.ts'
 import { probeSeeds } from '../gossip/seeds.ts'
 import { createMembership } from '../gossip/shell.ts'
-import type { Membership, MembershipEvent } from '../gossip/types.ts'
+import type { Membership } from '../gossip/types.ts'
 import { readClusterKeyFile } from './cluster-key-file.ts'
 import type { Config } from './config-schema.ts'
 import { ControlPlane, ownFacts } from './control-plane.ts'
@@ -29,34 +29,42 @@ import { NodeError, errorLines, exitCodeOf } from './errors.ts'
 import { readBootId, resolveAttachments, type HostAttachment } from './host-facts.ts'
 import { loadOrCreateIdentity } from './identity-file.ts'
 import { createLogger, type Logger } from './log.ts'
+import { logMembershipEvent } from './member-log.ts'
 import { acquireSingleInstance } from './single-instance.ts'
+import { aborted, catchStopSignals } from './stop-signals.ts'
+import { UndoList } from './undo-list.ts'
 import { VERSION } from './version.ts'
 
 const HOUSEKEEPING_MS = 1_000
 /** An engine whose loop has not come round for this long hangs; its longest regular sleep is 50 ms. */
 const ENGINE_HUNG_MS = 2_000
+/** A plan that the host could not follow is tried again after this. */
+const RETRY_MS = 1_000
 const HASH_KEY_BYTES = 16
 const SOCKET_NAME = 'control.sock'
 
-/** Runs until SIGTERM or SIGINT; resolves when the host is as it was found. Rejects with a coded error. */
+/**
+ * Runs until a stop signal; resolves when the host is as it was found. A signal during the start ends that after its
+ * present step. Rejects with a coded error.
+ */
 export async function runDaemon(config: Config): Promise<void> {
   const log = createLogger(config.log)
-  const daemon = new Daemon(config, log)
-  const stopped = new Promise<NodeJS.Signals>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
-  })
+  const stopAsked = catchStopSignals()
+  const daemon = new Daemon(config, log, stopAsked)
+  process.on('uncaughtException', (error) => daemon.die('bug', error))
   await daemon.start()
-  const signal = await stopped
-  log.info({ event: 'stopping', signal }, 'undoing all changes to the host')
-  await daemon.stop()
+  await aborted(stopAsked)
+  log.info({ event: 'stopping', signal: String(stopAsked.reason) }, 'undoing all changes to the host')
+  const failures = await daemon.stop()
+  if (failures.length > 0) throw failures[0]
   log.info({ event: 'stopped' }, 'the host is as it was found')
 }
 
 class Daemon {
   readonly #config: Config
   readonly #log: Logger
-  /** What a stop has to undo, latest first. */
-  readonly #undo: { what: string; run: () => Promise<void> | void }[] = []
+  readonly #stopAsked: AbortSignal
+  readonly #undo: UndoList
   readonly #timers: NodeJS.Timeout[] = []
   readonly #warnings = new Map<string, string>()
   #plan: HostPlan | undefined
@@ -65,32 +73,29 @@ class Daemon {
   #steering: 'on' | 'open' = 'open'
   #stopping = false
 
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, stopAsked: AbortSignal) {
     this.#config = config
     this.#log = log
+    this.#stopAsked = stopAsked
+    this.#undo = new UndoList(log)
   }
 
+  /** Returns with everything undone if a stop was asked for meanwhile, whatever the start ended with. */
   async start(): Promise<void> {
     try {
       await this.#start()
     } catch (error) {
       await this.stop()
-      throw error
+      if (!this.#stopAsked.aborted) throw error
     }
   }
 
-  /** Undoes everything that was done, in reverse. Idempotent; a step that fails does not keep the others from running. */
-  async stop(): Promise<void> {
+  /** Undoes everything that was done, in reverse. Idempotent. @returns what could not be undone */
+  async stop(): Promise<unknown[]> {
     this.#stopping = true
     for (const timer of this.#timers.splice(0)) clearInterval(timer)
     await this.#changing
-    for (const { what, run } of this.#undo.splice(0).toReversed()) {
-      try {
-        await run()
-      } catch (error) {
-        this.#log.error({ event: 'undo-failed', what, error }, errorLines(error)[0] ?? what)
-      }
-    }
+    return this.#undo.undoAll()
   }
 
   async #start(): Promise<void> {
@@ -101,11 +106,13 @@ class Daemon {
       log: this.#log,
     })
     await host.preflight()
+    this.#stopAsked.throwIfAborted()
     const lock = await acquireSingleInstance()
-    this.#onStop('lock', () => lock.release())
+    this.#undo.add('lock', () => lock.release())
     const clusterKey = readClusterKeyFile(config.clusterKeyFile)
     const attachments = resolveAttachments(config)
     await this.#askSeeds(clusterKey.swarmKey)
+    this.#stopAsked.throwIfAborted()
     const identity = await loadOrCreateIdentity(config.stateDirectory, generateIdentity)
     const hashKey = new Uint8Array(hkdfSync('sha256', clusterKey.secret, '', 'dpr flow hash', HASH_KEY_BYTES))
 
@@ -117,9 +124,9 @@ class Daemon {
       facts: ownFacts(config, attachments, readBootId(), false, []),
       software: VERSION,
     })
-    membership.onEvent((event) => this.#tellEvent(event))
+    membership.onEvent((event) => logMembershipEvent(this.#log, event))
     await membership.start()
-    this.#onStop('membership', () => membership.stop(true))
+    this.#undo.add('membership', () => membership.stop(true))
 
     const engine = new TunEngine({
       device: config.datapath.device,
@@ -146,8 +153,9 @@ class Daemon {
       status: () => control.status(this.#steering, [...this.#warnings.values()]),
     })
     await server.start()
-    this.#onStop('control server', () => server.stop())
+    this.#undo.add('control server', () => server.stop())
 
+    this.#stopAsked.throwIfAborted()
     await this.#takeHost(host, engine, control, attachments)
     this.#run(host, engine, control, membership)
     this.#log.info(
@@ -170,18 +178,19 @@ class Daemon {
     control: ControlPlane,
     attachments: readonly HostAttachment[],
   ): Promise<void> {
-    this.#onStop('host', () => host.undo())
+    this.#undo.add('host', () => host.undo())
     await host.repair()
     const plan = control.plan()
     await host.prepare(plan)
     await engine.open()
     // The filters go before the device: a redirect to a device that is gone drops for ever.
-    this.#onStop('engine', async () => {
+    this.#undo.add('engine', async () => {
       await host.open({ holdResets: false })
       this.#steering = 'open'
       await engine.close()
     })
-    engine.onFailure((error) => this.#die('engine-failed', error))
+    engine.onFailure((error) => this.die('engine-failed', error))
+    this.#stopAsked.throwIfAborted()
     await host.deviceReady()
     control.tick()
     await host.steer(plan)
@@ -190,9 +199,10 @@ class Daemon {
     await host.settle()
     const decap = createFallbackDecap()
     this.#fallback(decap, plan, [], attachments)
-    this.#onStop('fallback', () => decap.detach())
+    this.#undo.add('fallback', () => decap.detach())
+    this.#stopAsked.throwIfAborted()
     control.setAccepted(plan.publishedAddresses)
-    this.#onStop('announcements', () => control.withdraw())
+    this.#undo.add('announcements', () => control.withdraw())
     this.#decap = decap
   }
 
@@ -226,7 +236,7 @@ class Daemon {
     this.#every(HOUSEKEEPING_MS, () => {
       const silentMs = boottimeMs() - engine.state().heartbeatMs
       if (silentMs > ENGINE_HUNG_MS)
-        this.#die('engine-hung', new Error(`no sign of life for ${Math.round(silentMs)} ms`))
+        this.die('engine-hung', new Error(`no sign of life for ${Math.round(silentMs)} ms`))
       control.reconcile().catch((error: unknown) => this.#log.warn({ event: 'socket-table', error }, 'not readable'))
     })
   }
@@ -242,19 +252,24 @@ class Daemon {
     if (this.#decap !== undefined) this.#fallback(this.#decap, plan, [...new Set(addresses)])
     if (samePlan(plan, this.#plan)) return
     this.#plan = plan
-    this.#changing = this.#changing.then(async () => {
-      if (this.#stopping) return
-      try {
-        await host.update(plan)
-        control.setAccepted(plan.publishedAddresses)
-        this.#warnings.delete('host')
-        this.#log.info({ event: 'host-updated', published: plan.publishedAddresses }, 'addresses and steering follow')
-      } catch (error) {
-        this.#plan = undefined // tried again with the next round
-        this.#warnings.set('host', errorLines(error)[0] ?? String(error))
-        this.#log.error({ event: 'host-update-failed', error }, 'the host could not follow the cluster')
-      }
-    })
+    this.#changing = this.#adopt(plan, host, control, this.#changing)
+  }
+
+  async #adopt(plan: HostPlan, host: HostSetup, control: ControlPlane, before: Promise<void>): Promise<void> {
+    await before
+    if (this.#stopping) return
+    try {
+      await host.update(plan)
+      control.setAccepted(plan.publishedAddresses)
+      this.#warnings.delete('host')
+      this.#log.info({ event: 'host-updated', published: plan.publishedAddresses }, 'addresses and steering follow')
+    } catch (error) {
+      setTimeout(() => (this.#plan = undefined), RETRY_MS).unref()
+      const line = errorLines(error)[0] ?? String(error)
+      if (this.#warnings.get('host') === line) return
+      this.#warnings.set('host', line)
+      this.#log.error({ event: 'host-update-failed', error }, 'the host could not follow the cluster')
+    }
   }
 
   /** Asked before anything is touched: a node with the wrong key must not half-configure its host. */
@@ -263,15 +278,11 @@ class Daemon {
     if (seeds.length === 0) return
     const outcomes = await probeSeeds({ seeds, clusterKey })
     const refusing = outcomes.filter(({ outcome }) => outcome === 'refused-key').map(({ seed }) => seed)
-    if (refusing.length === 0 || refusing.length < seeds.length) return
+    if (refusing.length === 0 || outcomes.some(({ outcome }) => outcome === 'joined')) return
     throw new NodeError(
       'E_CLUSTER_KEY_REFUSED',
-      `every seed (${refusing.join(', ')}) refuses the cluster key of ${this.#config.clusterKeyFile}`,
+      `every seed that answers (${refusing.join(', ')}) refuses the cluster key of ${this.#config.clusterKeyFile}`,
     )
-  }
-
-  #onStop(what: string, run: () => Promise<void> | void): void {
-    this.#undo.push({ what, run })
   }
 
   #every(ms: number, round: () => void): void {
@@ -280,40 +291,19 @@ class Daemon {
         try {
           round()
         } catch (error) {
-          this.#die('control-plane-failed', error)
+          this.die('control-plane-failed', error)
         }
       }, ms),
     )
   }
 
   /** The guard does the rest. */
-  #die(event: string, error: unknown): void {
+  die(event: string, error: unknown): void {
     if (this.#stopping) return
     this.#log.fatal({ event, error }, 'ending at once; the guard opens the steering')
     this.#log.flush()
+    for (const line of errorLines(error)) console.error(line)
     process.exit(exitCodeOf(error))
-  }
-
-  #tellEvent(event: MembershipEvent): void {
-    switch (event.type) {
-      case 'joined':
-        this.#log.info({ event: 'member-joined', member: event.member.facts.name, id: event.member.facts.id }, 'joined')
-        break
-      case 'status': {
-        const { facts, status, deadReason } = event.member
-        this.#log.info({ event: 'member-status', member: facts.name, from: event.from, status, deadReason }, status)
-        break
-      }
-      case 'forgotten':
-        this.#log.info({ event: 'member-forgotten', id: event.id }, 'forgotten')
-        break
-      case 'stranger':
-        this.#log.warn({ event: 'stranger', address: event.address, reason: event.reason }, 'refused')
-        break
-      case 'facts':
-        this.#log.debug({ event: 'member-facts', member: event.member.facts.name }, 'changed')
-        break
-    }
   }
 }
 
