@@ -14,9 +14,6 @@ import {
   parseArp,
 } from './packet/arp.ts'
 
-/** When an address is announced after it was taken over, ms; then for ever, because switches age their tables. */
-const SCHEDULE_MS: readonly number[] = [0, 200, 1_000, 3_000]
-const PERIOD_MS = 5_000
 /** Defence against a stranger's answer: at most once a second per address; after five only reported. */
 const DEFENCE_EVERY_MS = 1_000
 const DEFENCES_MAX = 5
@@ -38,6 +35,14 @@ export interface AnnouncerLink {
   gateways: readonly number[]
 }
 
+/** When an address is announced. */
+export interface AnnounceSchedule {
+  /** After it was taken over, ms; the first is usually 0. */
+  scheduleMs: readonly number[]
+  /** Then for ever, because switches age their tables, ms. */
+  everyMs: number
+}
+
 export interface ArpOutcome {
   /** Frame to send on the link, if any. */
   answer?: Uint8Array
@@ -47,10 +52,14 @@ export interface ArpOutcome {
 
 export class Announcer {
   readonly #link: AnnouncerLink
+  readonly #scheduleMs: readonly number[]
+  readonly #everyMs: number
   readonly #addresses = new Map<number, Announced>()
 
-  constructor(link: AnnouncerLink) {
+  constructor(link: AnnouncerLink, { scheduleMs, everyMs }: AnnounceSchedule) {
     this.#link = link
+    this.#scheduleMs = scheduleMs
+    this.#everyMs = everyMs
   }
 
   /** Takes the set of addresses that this host announces from now on. */
@@ -84,10 +93,11 @@ export class Announcer {
     for (const [address, state] of this.#addresses) {
       if (state.nextMs > nowMs) continue
       frames.push(gratuitousRequest(mac, address), gratuitousReply(mac, address))
-      const early = state.sent < SCHEDULE_MS.length
+      const early = state.sent < this.#scheduleMs.length
       if (early) for (const gateway of gateways) frames.push(askGateway(mac, address, gateway))
       state.sent++
-      state.nextMs = state.sent < SCHEDULE_MS.length ? state.sinceMs + SCHEDULE_MS[state.sent]! : nowMs + PERIOD_MS
+      const next = this.#scheduleMs[state.sent]
+      state.nextMs = next === undefined ? nowMs + this.#everyMs : state.sinceMs + next
     }
     return frames
   }

@@ -33,6 +33,7 @@ export const DROP_REASONS = [
   'send-failed',
   'local-write-failed',
   'vnet-header',
+  'device-queue-full',
 ] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 

@@ -15,7 +15,6 @@ export const O_NONBLOCK = 0o4000
 export const O_CLOEXEC = 0o2000000
 export const EINTR = 4
 export const EAGAIN = 11
-export const ENETDOWN = 100
 export const ENOBUFS = 105
 export const POLLIN = 1
 export const AF_INET = 2

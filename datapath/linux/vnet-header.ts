@@ -41,11 +41,6 @@ export function vnetChecksumOffset(bytes: Uint8Array, at: number): number {
   return u16le(bytes, at + 8)
 }
 
-/** "Nothing to complete, nothing to segment." */
-export function clearVnetHeader(bytes: Uint8Array, at: number): void {
-  bytes.fill(0, at, at + VNET_HEADER_BYTES)
-}
-
 /** Shifts the offsets that count from the frame's start, after bytes were removed in front of the inner header. */
 export function shiftVnetHeader(bytes: Uint8Array, at: number, removed: number): void {
   if (bytes[at + 1] !== GSO_NONE) putU16le(bytes, at + 2, Math.max(0, u16le(bytes, at + 2) - removed))

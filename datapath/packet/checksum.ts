@@ -1,5 +1,5 @@
 /** The Internet checksum (RFC 1071) and the pseudo-header sums of TCP (RFC 9293, 3.1). */
-import { put16, u16, u32 } from './bytes.ts'
+import { put16, u16 } from './bytes.ts'
 
 /**
  * Adds `length` bytes to a running sum of 16-bit words. The sum stays exact: 64 KB of 0xffff is below 2^31 + start.
@@ -77,9 +77,4 @@ export function decrementTtl(bytes: Uint8Array, ipOffset: number): void {
   const after = before - 0x100
   put16(bytes, ipOffset + 8, after)
   put16(bytes, ipOffset + 10, adjustChecksum(u16(bytes, ipOffset + 10), before, after))
-}
-
-/** Source address of an IPv4 header. */
-export function sourceOf(bytes: Uint8Array, ipOffset: number): number {
-  return u32(bytes, ipOffset + 12)
 }

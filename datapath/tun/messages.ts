@@ -1,4 +1,5 @@
 /** What passes between the engine's control side and its worker. */
+import type { AnnounceSchedule } from '../announcer.ts'
 import type { FlowEntry } from '../engine.ts'
 import type { Snapshot } from '../snapshot.ts'
 
@@ -16,6 +17,7 @@ export interface WorkerSetup {
   device: string
   links: EngineLink[]
   flowTableEntries: number
+  announce: AnnounceSchedule
   /** 16 bytes. */
   hashKey: Uint8Array
   shared: SharedArrayBuffer

@@ -18,7 +18,7 @@ import {
   writeFragmentHeader,
   writeSegmentHeader,
 } from '../packet/segment.ts'
-import { RewritingCore, VERDICT_DROP, VERDICT_HOLD, VERDICT_LOCAL, VERDICT_MAC } from '../core.ts'
+import { type RewritingCore, VERDICT_DROP, VERDICT_HOLD, VERDICT_LOCAL, VERDICT_MAC } from '../core.ts'
 import { COUNTER, DROP } from '../counters.ts'
 import * as libc from '../linux/libc.ts'
 import * as vnet from '../linux/vnet-header.ts'

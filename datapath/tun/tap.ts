@@ -15,6 +15,8 @@ const SIOCSIFTXQLEN = 0x8943
 const IFF_TAP = 0x0002
 const IFF_NO_PI = 0x1000
 const IFF_VNET_HDR = 0x4000
+/** Never take over a device that somebody made to last (`ip tuntap add`): its settings are his. */
+const IFF_TUN_EXCL = 0x8000
 const IFF_UP = 1
 /** Checksums and TCPv4/v6 segmentation, with ECN, may be left to the reader. */
 const TUN_F_CSUM_TSO = 1 | 2 | 4 | 8
@@ -50,7 +52,7 @@ export function openTap(name: string): Tap {
     throw tunError(name, code)
   }
   prepare()
-  view.setUint16(IFREQ_DATA, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true)
+  view.setUint16(IFREQ_DATA, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL, true)
   check(libc.ioctl(fd, TUNSETIFF, address))
   check(libc.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM_TSO))
   prepare()
@@ -94,8 +96,8 @@ function tunError(name: string, code: number): DatapathError {
   if (code === EBUSY) {
     return new DatapathError(
       'E_ENGINE',
-      `the device ${name} is in use by another process`,
-      'Stop that process, or choose another name under datapath.device.',
+      `there is a device ${name} on this host already`,
+      'Stop the program that made it, or choose another name under datapath.device.',
     )
   }
   return new DatapathError(

@@ -1,5 +1,6 @@
 /** The control side of the tun engine: starts the worker, passes snapshots down, reads shared counters. */
 import { Worker } from 'node:worker_threads'
+import type { AnnounceSchedule } from '../announcer.ts'
 import { COUNTER, readEngineState, sharedCounters, sharedCountersBuffer, type SharedCounters } from '../counters.ts'
 import type { Engine, EngineState, FlowEntry } from '../engine.ts'
 import { DatapathError, type DatapathErrorCode } from '../errors.ts'
@@ -13,6 +14,7 @@ export interface TunEngineOptions {
   /** Interfaces; the first one's address is the node address. At least one. */
   links: EngineLink[]
   flowTableEntries: number
+  announce: AnnounceSchedule
   /** 16 bytes, the same on every node of the cluster. */
   hashKey: Uint8Array
 }

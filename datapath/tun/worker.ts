@@ -5,8 +5,9 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { Announcer } from '../announcer.ts'
 import { RewritingCore } from '../core.ts'
-import { COUNTER, sharedCounters } from '../counters.ts'
+import { COUNTER, DROP, sharedCounters } from '../counters.ts'
 import { DatapathError } from '../errors.ts'
+import { droppedByDevice } from '../linux/device-drops.ts'
 import { gatewaysOf } from '../linux/gateways.ts'
 import * as libc from '../linux/libc.ts'
 import { sipKey } from '../siphash.ts'
@@ -20,6 +21,8 @@ import { openTap } from './tap.ts'
 const POLL_MS = 50
 /** Housekeeping (expiry, counts) at least this often under load. */
 const TICK_MS = 5
+/** How often the kernel is asked what it dropped before we could read it. */
+const DEVICE_DROPS_MS = 1_000
 const SEND_BUFFER_BYTES = 8 * 1024 * 1024
 const POLLFD_BYTES = 8
 
@@ -81,7 +84,8 @@ function openAll(): { core: RewritingCore; loop: PacketLoop; arp: ArpLink[]; tap
   const arp = setup.links.map((link) => {
     const socket = new ArpSocket(link.ifindex)
     descriptors.push(socket.fd)
-    const announcer = new Announcer({ mac: link.mac, address: link.address, gateways: gatewaysOf(link.name) })
+    const gateways = gatewaysOf(link.name)
+    const announcer = new Announcer({ mac: link.mac, address: link.address, gateways }, setup.announce)
     return { socket, announcer }
   })
   return { core, loop, arp, tapFd: tap.fd }
@@ -98,6 +102,7 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
   const ready = (i: number): boolean => pollFds.view.getInt16(i * POLLFD_BYTES + 6, true) !== 0
 
   let tickedMs = 0
+  let deviceDropsMs = 0
   let wasFresh = false
   for (;;) {
     libc.poll(pollFds.address, watched.length, POLL_MS)
@@ -117,6 +122,10 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
     if (nowMs - tickedMs < TICK_MS) continue
     tickedMs = nowMs
     core.tick(nowMs)
+    if (nowMs - deviceDropsMs >= DEVICE_DROPS_MS) {
+      deviceDropsMs = nowMs
+      values[DROP['device-queue-full']] = droppedByDevice(setup.device)
+    }
     if (!mayAnnounce) {
       wasFresh = false
       continue

@@ -22,6 +22,7 @@ function options(changes: Partial<TunEngineOptions> = {}): TunEngineOptions {
     links: [{ name: 'eth0', ifindex: link.ifindex, mac: parseMac(link.address), address: parseIpv4('10.1.0.1') }],
     flowTableEntries: 1_024,
     hashKey: new Uint8Array(16),
+    announce: { scheduleMs: [0, 200, 1_000, 3_000], everyMs: 5_000 },
     ...changes,
   }
 }

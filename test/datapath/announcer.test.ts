@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Announcer } from '../../datapath/announcer.ts'
+import { parseDeviceDrops } from '../../datapath/linux/device-drops.ts'
 import { parseGateways } from '../../datapath/linux/gateways.ts'
 import { ARP_REPLY, ARP_REQUEST, parseArp } from '../../datapath/packet/arp.ts'
 import { parseIpv4, parseMac, put16, put32 } from '../../datapath/packet/bytes.ts'
@@ -8,6 +9,7 @@ const MAC = parseMac('02:00:00:00:00:01')
 const CLIENT = parseMac('02:00:00:00:00:09')
 const P = parseIpv4('10.1.0.101')
 const GATEWAY = parseIpv4('10.1.0.254')
+const SCHEDULE = { scheduleMs: [0, 200, 1_000, 3_000], everyMs: 5_000 }
 const LINK = { mac: MAC, address: parseIpv4('10.1.0.1'), gateways: [GATEWAY] }
 
 function arp(operation: number, sender: string, senderMac: Uint8Array, target: string): Uint8Array {
@@ -28,7 +30,7 @@ function arp(operation: number, sender: string, senderMac: Uint8Array, target: s
 
 describe('announcer', () => {
   it('answers "who has" for an announced address only, to the asker', () => {
-    const announcer = new Announcer(LINK)
+    const announcer = new Announcer(LINK, SCHEDULE)
     announcer.update(new Set([P]), 0)
     const { answer } = announcer.receive(arp(ARP_REQUEST, '10.1.0.9', CLIENT, '10.1.0.101'), 0)
     const message = parseArp(answer!)!
@@ -40,7 +42,7 @@ describe('announcer', () => {
   })
 
   it('announces at once, at 0.2, 1 and 3 s, then every 5 s; gateways are asked in the early ones', () => {
-    const announcer = new Announcer(LINK)
+    const announcer = new Announcer(LINK, SCHEDULE)
     announcer.update(new Set([P]), 1_000)
     const times: number[] = []
     const asked: number[] = []
@@ -56,14 +58,14 @@ describe('announcer', () => {
   })
 
   it('gives the gratuitous reply its own MAC as target: others are ignored for a second', () => {
-    const announcer = new Announcer(LINK)
+    const announcer = new Announcer(LINK, SCHEDULE)
     announcer.update(new Set([P]), 0)
     const reply = announcer.due(0).find((frame) => parseArp(frame)!.operation === ARP_REPLY)!
-    expect([...reply.slice(32, 38)]).toEqual([...MAC])
+    expect(reply.slice(32, 38)).toEqual(MAC)
   })
 
   it('is silent about an address that it no longer announces', () => {
-    const announcer = new Announcer(LINK)
+    const announcer = new Announcer(LINK, SCHEDULE)
     announcer.update(new Set([P]), 0)
     announcer.update(new Set(), 10)
     expect(announcer.due(10_000)).toEqual([])
@@ -71,7 +73,7 @@ describe('announcer', () => {
   })
 
   it('defends at most once a second and five times, and reports every conflict', () => {
-    const announcer = new Announcer(LINK)
+    const announcer = new Announcer(LINK, SCHEDULE)
     announcer.update(new Set([P]), 0)
     const stranger = arp(ARP_REPLY, '10.1.0.101', CLIENT, '10.1.0.9')
     const defended: number[] = []
@@ -88,7 +90,23 @@ describe('announcer', () => {
     ['too short', new Uint8Array(41)],
     ['no ARP', new Uint8Array(60)],
   ])('passes over a frame that is %s', (_name, frame) => {
-    expect(new Announcer(LINK).receive(frame, 0)).toEqual({ conflict: false })
+    expect(new Announcer(LINK, SCHEDULE).receive(frame, 0)).toEqual({ conflict: false })
+  })
+})
+
+describe('device drops', () => {
+  const text = [
+    'Inter-|   Receive                                                |  Transmit',
+    ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed',
+    '    lo: 1 2 0 0 0 0 0 0 1 2 0 9 0 0 0 0',
+    '  dpr0:4321 43 0 0 0 0 0 0 8642 86 0 17 0 0 0 0',
+  ].join('\n')
+  it.each([
+    ['dpr0', 17],
+    ['lo', 9],
+    ['dpr', 0],
+  ])('%s: %i', (device, drops) => {
+    expect(parseDeviceDrops(text, device)).toBe(drops)
   })
 })
 

@@ -59,7 +59,7 @@ export function tcpPacket(fields: TcpFields = {}): Uint8Array {
   put32(segment, 4, fields.sequence ?? 1_000)
   put32(segment, 8, fields.acknowledgement ?? 0)
   segment[12] = (5 + options.length / 4) << 4
-  segment[13] = [...(fields.flags ?? 'S')].reduce((bits, letter) => bits | FLAGS[letter]!, 0)
+  segment[13] = (fields.flags ?? 'S').split('').reduce((bits, letter) => bits | FLAGS[letter]!, 0)
   put16(segment, 14, 64_240)
   segment.set(options, 20)
   segment.set(payload, 20 + options.length)
