@@ -17,9 +17,6 @@ const MAY_IMPORT: Readonly<Record<Room, readonly Room[]>> = {
   cli: ['node', 'lab'],
 }
 
-/** Of other rooms, cli may load only these at once; anything heavier by `import()` when a command needs it. */
-const CLI_MAY_LOAD =
-  /^node\/(config[a-z-]*|control-client|control-api|errors|error-codes|defaults|version|ipv4|nearest|cluster-key-file|json-file|host-facts)\.ts$/
 /** Packages that the light commands must not load. */
 const HEAVY = /^(libp2p|@libp2p\/|koffi|fastify|pino)/
 
@@ -97,9 +94,6 @@ describe('rooms', () => {
         if (typeOnly) continue
         if (!dynamic && HEAVY.test(to)) wrong.push(`${from} loads ${to}`)
         const target = roomOf(to)
-        if (!dynamic && from.startsWith('cli/') && target !== undefined && target !== 'cli' && !CLI_MAY_LOAD.test(to)) {
-          wrong.push(`${from} loads ${to}`)
-        }
         // Commands are loaded lazily, yet each of them must be light itself.
         if (target !== undefined && (!dynamic || to.startsWith('cli/'))) queue.push(to)
       }
