@@ -44,7 +44,9 @@ function readText(path: string): string {
   }
   try {
     // The open file is examined, not the path, which might name another one by now.
-    const { mode, size } = fstatSync(descriptor)
+    const stats = fstatSync(descriptor)
+    if (!stats.isFile()) throw new NodeError('E_CLUSTER_KEY_INVALID', `${path} is no file`)
+    const { mode, size } = stats
     if ((mode & 0o077) !== 0) {
       const bits = (mode & 0o777).toString(8).padStart(4, '0')
       throw new NodeError('E_CLUSTER_KEY_EXPOSED', `${path} has mode ${bits}: others than its owner can use it`, {

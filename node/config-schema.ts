@@ -98,7 +98,7 @@ export const configSchema = section({
   }),
   published: list(unicast, '["10.1.0.101"]').default([]),
   services: list(
-    section({ protocol: oneOf(['tcp', 'udp']), port: whole(1, 65_535) }),
+    section({ protocol: z.enum(['tcp'], { error: 'use tcp: udp is not supported yet' }), port: whole(1, 65_535) }),
     '[{ protocol: tcp, port: 80 }]',
   ).min(1, { error: 'use at least one service, such as [{ protocol: tcp, port: 80 }]' }),
   attachments: list(

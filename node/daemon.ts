@@ -123,6 +123,7 @@ class Daemon {
       seeds: [...config.gossip.seeds],
       facts: ownFacts(config, attachments, readBootId(), false, []),
       software: VERSION,
+      config: { probeIntervalMs: DEFAULTS.probeIntervalMs, suspicionMinMs: DEFAULTS.suspicionMinMs },
     })
     membership.onEvent((event) => logMembershipEvent(this.#log, event))
     await membership.start()
@@ -137,6 +138,7 @@ class Daemon {
         address: parseIpv4(address),
       })),
       flowTableEntries: config.datapath.flowTableEntries,
+      announce: { scheduleMs: DEFAULTS.garpScheduleMs, everyMs: DEFAULTS.garpEveryMs },
       hashKey,
     })
     const control = new ControlPlane({

@@ -3,7 +3,7 @@
  * can repeat by hand what he finds in our logs. No shell is involved: arguments go as an array, batches through stdin,
  * so nothing in a name or an address can be taken for a command.
  */
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
@@ -14,7 +14,7 @@ export type Tool = 'ip' | 'tc' | 'nft'
 /** Longer than any of these takes even on a starved host; a tool that hangs must not hang the daemon's start. */
 const COMMAND_TIMEOUT_MS = 5_000
 /** A listing of some 50,000 filters of somebody else; beyond it the command fails instead of eating memory. */
-const OUTPUT_BYTES_MAX = 32 * 1_024 * 1_024
+const OUTPUT_CHARACTERS_MAX = 32 * 1_024 * 1_024
 /** Where the tools live although an unprivileged login's PATH does not name it. */
 const SYSTEM_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin']
 
@@ -85,25 +85,36 @@ function toolMissing(tool: Tool, path: string, cause?: unknown): DatapathError {
 
 function execute(tool: Tool, file: string, args: readonly string[], path: string, input?: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = execFile(
-      file,
-      args,
-      {
-        timeout: COMMAND_TIMEOUT_MS,
-        killSignal: 'SIGKILL',
-        maxBuffer: OUTPUT_BYTES_MAX,
-        env: { PATH: path, LC_ALL: 'C' },
-        cwd: '/',
-      },
-      (error, stdout, stderr) => {
-        if (error === null) resolve(stdout)
-        else if (error.code === 'ENOENT') reject(toolMissing(tool, path, error))
-        else reject(commandFailed(tool, args, input, stderr, error))
-      },
-    )
+    // In a session of its own: Ctrl-C goes to the whole foreground group and must not end a tool half-way.
+    const child = spawn(file, args, {
+      detached: true,
+      timeout: COMMAND_TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+      env: { PATH: path, LC_ALL: 'C' },
+      cwd: '/',
+      stdio: 'pipe',
+    })
+    const output = { stdout: '', stderr: '' }
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream].setEncoding('utf8').on('data', (text: string) => {
+        output[stream] += text
+        if (output[stream].length > OUTPUT_CHARACTERS_MAX) child.kill('SIGKILL')
+      })
+    }
+    child.on('error', (error) => {
+      const missing = 'code' in error && error.code === 'ENOENT'
+      reject(missing ? toolMissing(tool, path, error) : commandFailed(tool, args, input, '', error.message))
+    })
+    child.on('close', (code, signal) => {
+      if (code === 0) return resolve(output.stdout)
+      const reason = child.killed
+        ? `no end within ${COMMAND_TIMEOUT_MS} ms and ${OUTPUT_CHARACTERS_MAX} characters`
+        : output.stderr.trim().replaceAll(/\s*\n\s*/g, '; ') || `it ended with ${signal ?? code}`
+      reject(commandFailed(tool, args, input, output.stderr, reason))
+    })
     // A tool that stops at its first bad line closes its stdin early; its exit code says so, not our broken pipe.
-    child.stdin?.on('error', () => undefined)
-    child.stdin?.end(input ?? '')
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(input ?? '')
   })
 }
 
@@ -112,10 +123,8 @@ function commandFailed(
   args: readonly string[],
   input: string | undefined,
   stderr: string,
-  error: Error & { killed?: boolean },
+  reason: string,
 ): DatapathError {
-  const words = stderr.trim().replaceAll(/\s*\n\s*/g, '; ')
-  const reason = error.killed === true ? `no answer within ${COMMAND_TIMEOUT_MS} ms` : words || error.message
   const batchLine = Number(/Command failed -:(\d+)/.exec(stderr)?.[1])
   const line = Number.isInteger(batchLine) ? input?.split('\n')[batchLine - 1] : undefined
   return new DatapathError(
@@ -123,6 +132,5 @@ function commandFailed(
     `${tool} ${line ?? args.join(' ')}: ${reason}`,
     'The reason is in the words of the tool itself; the same command can be repeated by hand. Often the kernel lacks a ' +
       'module (sch_ingress, cls_u32, act_mirred, nf_tables), or another program has just changed the same thing.',
-    error,
   )
 }

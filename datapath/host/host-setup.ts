@@ -112,10 +112,16 @@ export function createHostSetup({ runtimeDirectory, device, log, path }: HostSet
 
   async function theJournal(): Promise<Journal> {
     lock ??= takeHostLock(runtimeDirectory)
-    opened ??= await openJournal(runtimeDirectory, device, (why) =>
-      log.info({ runtimeDirectory }, `the journal of host changes is void: ${why}`),
-    )
-    return opened
+    try {
+      opened ??= await openJournal(runtimeDirectory, device, (why) =>
+        log.info({ runtimeDirectory }, `the journal of host changes is void: ${why}`),
+      )
+      return opened
+    } catch (error) {
+      lock.release()
+      lock = undefined
+      throw error
+    }
   }
 
   // ---- additions: each is in the journal before it happens

@@ -39,7 +39,7 @@ describe('dpr init', () => {
   })
 
   test('writes what the flags say', async () => {
-    const flags = ['--name', 'web-1', '--published', '10.1.0.101,10.1.0.102', '--services', 'tcp/80,udp/443']
+    const flags = ['--name', 'web-1', '--published', '10.1.0.101,10.1.0.102', '--services', 'tcp/80,tcp/443']
     const more = ['--seeds', '10.1.0.2:7600', '--gossip-port', '7700', '--published-ranges', '10.1.0.96/28']
     expect(await init(...ADDRESS, ...flags, ...more)).toMatchObject({ exitCode: 0, stderr: [] })
     expect(loadConfig({ file: config, env: {}, flags: {} })).toMatchObject({
@@ -49,7 +49,7 @@ describe('dpr init', () => {
       publishedRanges: ['10.1.0.96/28'],
       services: [
         { protocol: 'tcp', port: 80 },
-        { protocol: 'udp', port: 443 },
+        { protocol: 'tcp', port: 443 },
       ],
     })
   })
@@ -118,7 +118,7 @@ test('what is rendered is read back as the same configuration', () => {
 nodeAddress: 10.1.0.1
 publishedRanges: [10.1.0.96/28, 10.2.0.96/28]
 published: [10.2.0.97]
-services: [{ protocol: udp, port: 53 }]
+services: [{ protocol: tcp, port: 53 }]
 clusterKeyFile: "/etc/with space/#key: x"
 gossip: { seeds: ["10.1.0.9:1"] }
 capacity: 0.5

@@ -18,7 +18,7 @@ clusterKeyFile: /etc/dpr/cluster.key
 gossip: { port: 7601, seeds: ["10.1.0.2:7600"] }
 publishedRanges: ["10.1.0.96/28"]
 published: ["10.1.0.101"]
-services: [{ protocol: tcp, port: 80 }, { protocol: udp, port: 80 }]
+services: [{ protocol: tcp, port: 80 }, { protocol: tcp, port: 443 }]
 attachments: [{ interface: eth0, segment: lan-a }, { interface: eth1 }]
 policy: { name: ring, tolerance: 0.1, z: 0, minLoad: 0, slowStartMs: 0 }
 capacity: 2.5
@@ -199,13 +199,13 @@ const BAD_LINES: [name: string, line: string, lines: string[]][] = [
   ],
   [
     'a service twice',
-    'services: [{ protocol: tcp, port: 80 }, { protocol: udp, port: 80 }, { protocol: tcp, port: 80 }]',
+    'services: [{ protocol: tcp, port: 80 }, { protocol: tcp, port: 81 }, { protocol: tcp, port: 80 }]',
     ['c.yaml:4:70: services[2] is {"protocol":"tcp","port":80}, listed twice; remove one of the two'],
   ],
   [
     'an unknown protocol',
-    'services: [{ protocol: sctp, port: 80 }]',
-    ['c.yaml:4:24: services[0].protocol is "sctp"; use one of tcp, udp'],
+    'services: [{ protocol: udp, port: 80 }]',
+    ['c.yaml:4:24: services[0].protocol is "udp"; use tcp: udp is not supported yet'],
   ],
   ['a service without port', 'services: [{ protocol: tcp }]', [`c.yaml:4:12: services[0].port is missing; ${PORT}`]],
   [

@@ -6,7 +6,7 @@ export default class NodeStart extends Command {
   static override summary = 'Run the daemon on this host, in the foreground.'
   static override description =
     'Reads the configuration file, lays environment variables and then flags over it, checks everything, and runs ' +
-    'until it is told to stop (SIGTERM, SIGINT).'
+    'until it is told to stop (SIGTERM, SIGINT, SIGHUP).'
   static override examples = ['<%= config.bin %> node start', '<%= config.bin %> node start --config ./h1.yaml']
   static override flags = {
     config: Flags.string({ summary: 'configuration file [env: DPR_CONFIG]', helpValue: 'PATH' }),
