@@ -57,7 +57,8 @@ if ! stamped; then
     command -v npm >/dev/null 2>&1 || fail 'there is no npm here; install Node.js with npm'
     echo 'setup: npm ci' >&2
     rm -f .setup-stamp
-    npm ci --no-progress >&2 || fail 'npm ci failed; its reason is above'
+    # Said in full even under `npm --silent`, which nested calls inherit.
+    npm ci --no-progress --loglevel=error >&2 || fail 'npm ci failed; its reason is above'
   fi
   printf '%s\n' "$lock" >.setup-stamp
 fi
