@@ -31,7 +31,7 @@ gossip:
 # outside is refused, whoever announces it.${hasPlaceholder(config) ? PLACEHOLDER_NOTE : ''}
 publishedRanges: ${flow(config.publishedRanges)}
 
-# Addresses that clients are told and whose home is this node. Another node takes them over while this one is away.
+# Addresses that clients are told and whose home is this node: it announces them while it runs.
 published: ${flow(config.published)}
 
 # What clients may reach on the published addresses. The same on every node.

@@ -4,8 +4,8 @@
  *
  *   malformed ───────────────▶ drop, counted by reason
  *   IPIP to us ──────────────▶ strip if a member sent it for a published address, then origin = member
- *   known flow ──────────────▶ where it went before, always
  *   origin member ───────────▶ local, never redirected again
+ *   known flow ──────────────▶ where it went before, always
  *   SYN ─▶ active < limit? ──▶ local, else the next slot of the ring
  *   orphan ──────────────────▶ as the snapshot says for that address
  *
@@ -33,6 +33,13 @@ export const VERDICT_HOLD = 5
 const YOUNG_SHARE = 0.1
 const FRAGMENT_SLOTS = 1_024
 const FRAGMENT_MS = 2_000
+/**
+ * A client's FIN or RST carries the sequence that it would send next; what is farther off is blind, and the
+ * destination's kernel ignores it too (RFC 5961, 3). Bytes; lost packets of the client make a gap of this size at most.
+ */
+const SEQUENCE_WINDOW = 65_536
+/** A flow that was placed without an entry may live this long; so long orphans are looked for where it went. */
+const PRESSURE_MS = flow.FLOW_TIMEOUT_MS[flow.ESTABLISHED]!
 /** Recent SYNs of stateless tables, to count a flow once and not per retransmission. */
 const RECENT_SYNS = 4_096
 /** Only SYN (without ACK) opens a flow. */
@@ -67,6 +74,7 @@ export class RewritingCore implements flow.FlowListener {
   readonly #recentSyns = new Int32Array(RECENT_SYNS)
   #localEstablished = 0
   #localYoung = 0
+  #pressureUntilMs = -Infinity
 
   constructor(options: CoreOptions) {
     this.#values = options.shared.values
@@ -80,6 +88,10 @@ export class RewritingCore implements flow.FlowListener {
   /** Switches to a newer snapshot; an older or equal one is ignored. */
   publish(snapshot: Snapshot, nowMs: number): void {
     if (snapshot.version <= this.routing.version) return
+    for (const [index, member] of snapshot.members.entries()) {
+      // The index has another holder now; flows of the one before count for nobody.
+      if (member !== undefined && this.routing.generation[index] !== member.generation) this.#flowsByMember[index] = 0
+    }
     this.routing.load(snapshot, nowMs)
     this.#values[COUNTER.snapshotVersion] = snapshot.version
   }
@@ -95,12 +107,13 @@ export class RewritingCore implements flow.FlowListener {
     return this.#localEstablished + Math.min(this.#localYoung, youngMax)
   }
 
-  moved(destination: number, from: number, to: number): void {
+  moved(entry: number, from: number, to: number): void {
+    const destination = this.flows.destination[entry]!
     const established = (to === flow.ESTABLISHED ? 1 : 0) - (from === flow.ESTABLISHED ? 1 : 0)
     if (destination === flow.LOCAL) {
       this.#localYoung += (to === flow.YOUNG ? 1 : 0) - (from === flow.YOUNG ? 1 : 0)
       this.#localEstablished = Math.max(0, this.#localEstablished + established)
-    } else {
+    } else if (this.routing.generation[destination] === this.flows.generation[entry]) {
       this.#flowsByMember[destination] = this.#flowsByMember[destination]! + established
     }
   }
@@ -162,7 +175,7 @@ export class RewritingCore implements flow.FlowListener {
     }
     const orphans = this.routing.orphansOf(view.destination)
     if (orphans === undefined) return VERDICT_LOCAL
-    if (view.fragmentOffset > 0) return this.#laterFragment(nowMs)
+    if (view.fragmentOffset > 0) return this.#laterFragment(origin, nowMs)
     let verdict: number
     if (view.protocol === ip.PROTOCOL_TCP) verdict = this.#tcp(bytes, origin, checksumKnown, orphans, nowMs)
     else if (view.protocol === ip.PROTOCOL_ICMP) verdict = this.#icmp(bytes, origin)
@@ -197,22 +210,30 @@ export class RewritingCore implements flow.FlowListener {
     const entry = this.flows.find(hash, view.source, view.destination, ports, ip.PROTOCOL_TCP)
     const syn = (view.flags & SYN_MASK) === ip.TCP_SYN
     if (table.stateless && !origin) return this.#stateless(table, hash, ports, entry, syn, nowMs)
+    if (origin && entry >= 0 && this.flows.destination[entry] !== flow.LOCAL) {
+      // A member sends us what we would send elsewhere: two views disagree, and following ours could make a circle.
+      if (!syn) return this.#drop(DROP.loop)
+      this.flows.remove(entry)
+      return this.#newFlow(table, tableIndex, hash, ports, origin, false, nowMs)
+    }
+    let again = false
     if (entry >= 0) {
       if (!syn) return this.#known(entry, nowMs)
       if (!this.#startsAnew(entry)) {
         this.flows.touch(entry, nowMs)
         return this.#towards(this.flows.destination[entry]!)
       }
+      again = this.flows.state[entry]! <= flow.HALF_OPEN && this.flows.initialSequence[entry] === view.sequence
       this.flows.remove(entry)
     }
-    if (syn) return this.#newFlow(table, tableIndex, hash, ports, origin, nowMs)
+    if (syn) return this.#newFlow(table, tableIndex, hash, ports, origin, again, nowMs)
     if (origin) {
       // The rewriter believes that this flow ends here; its entry was lost, with the daemon that held it, say.
       const state = (view.flags & ip.TCP_RST) !== 0 ? flow.RST : flow.ESTABLISHED
       this.#insertLocal(hash, ports, state, nowMs)
       return VERDICT_LOCAL
     }
-    if (this.flows.full && this.leaseFresh) return this.#byFallback(table, hash)
+    if (this.flows.full || nowMs < this.#pressureUntilMs) return this.#byFallback(table, hash)
     if (orphans === ORPHANS_HOLD) {
       this.#values[COUNTER.orphansHeld]!++
       return VERDICT_HOLD
@@ -251,6 +272,11 @@ export class RewritingCore implements flow.FlowListener {
       if (this.routing.existing[destination] !== EXISTING_FORWARD) return VERDICT_HOLD
     }
     const state = flows.state[entry]!
+    const ends = (view.flags & (ip.TCP_RST | ip.TCP_FIN)) !== 0
+    if (ends && !this.#isNext(entry)) return this.#towards(destination)
+    if (!ends || (view.flags & ip.TCP_FIN) !== 0) {
+      flows.nextSequence[entry] = (view.sequence + view.tcpPayloadBytes) >>> 0
+    }
     if ((view.flags & ip.TCP_RST) !== 0) {
       if (state !== flow.RST) flows.setState(entry, flow.RST, nowMs)
     } else if ((view.flags & ip.TCP_FIN) !== 0) {
@@ -268,23 +294,41 @@ export class RewritingCore implements flow.FlowListener {
     return this.#towards(destination)
   }
 
+  /** Whether a FIN or RST has a sequence that the client would use; a segment's own payload comes before its FIN. */
+  #isNext(entry: number): boolean {
+    // An entry that was handed over, not opened here, has seen no packet yet.
+    if (this.flows.nextSequence[entry] === 0) return true
+    const ahead = (this.view.sequence - this.flows.nextSequence[entry]! + SEQUENCE_WINDOW) >>> 0
+    return ahead <= 2 * SEQUENCE_WINDOW
+  }
+
+  /** @param again whether this SYN was counted before, when its flow went elsewhere */
   #newFlow(
     table: SnapshotTable,
     tableIndex: number,
     hash: number,
     ports: number,
     origin: boolean,
+    again: boolean,
     nowMs: number,
   ): number {
     const values = this.#values
+    const counted = again ? 0 : 1
     if (origin) {
-      values[COUNTER.flowsReceived]!++
+      values[COUNTER.flowsReceived]! += counted
       this.#insertLocal(hash, ports, flow.YOUNG, nowMs)
       return VERDICT_LOCAL
     }
+    if (this.flows.full) {
+      this.#pressureUntilMs = nowMs + PRESSURE_MS
+      const verdict = this.#byFallback(table, hash)
+      const name = verdict === VERDICT_LOCAL ? COUNTER.flowsLocal : COUNTER.flowsRedirected
+      if (this.#firstSyn(hash)) values[name]!++
+      return verdict
+    }
     const destination = this.#place(table, tableIndex)
     if (destination === flow.LOCAL) {
-      values[COUNTER.flowsLocal]!++
+      values[COUNTER.flowsLocal]! += counted
       this.#insertLocal(hash, ports, flow.YOUNG, nowMs)
       return VERDICT_LOCAL
     }
@@ -301,12 +345,9 @@ export class RewritingCore implements flow.FlowListener {
       generation,
       nowMs,
     )
-    if (entry < 0) {
-      values[COUNTER.flowsRedirected]!++
-      return this.#byFallback(table, hash)
-    }
     this.flows.initialSequence[entry] = view.sequence
-    values[COUNTER.flowsRedirected]!++
+    this.flows.nextSequence[entry] = view.sequence + 1
+    values[COUNTER.flowsRedirected]! += counted
     return this.#towards(destination)
   }
 
@@ -329,7 +370,9 @@ export class RewritingCore implements flow.FlowListener {
     const view = this.view
     const { source, destination, sequence } = view
     const entry = this.flows.insert(hash, source, destination, ports, ip.PROTOCOL_TCP, state, flow.LOCAL, 0, nowMs)
-    if (entry >= 0) this.flows.initialSequence[entry] = sequence
+    if (entry < 0) return
+    this.flows.initialSequence[entry] = sequence
+    this.flows.nextSequence[entry] = sequence + 1
   }
 
   /** The table is full: the stable Maglev table places new flows, and finds them again without an entry. */
@@ -345,10 +388,8 @@ export class RewritingCore implements flow.FlowListener {
    */
   #stateless(table: SnapshotTable, hash: number, ports: number, entry: number, syn: boolean, nowMs: number): number {
     const view = this.view
-    if (table.ring.length === 0 || !this.leaseFresh) {
-      if (!this.leaseFresh) this.#values[COUNTER.leaseExpired]!++
-      return VERDICT_LOCAL
-    }
+    // Whether or not the control plane lives: without entries, keeping new flows here would take the old ones along.
+    if (table.ring.length === 0) return VERDICT_LOCAL
     const slot = (sipHash4(this.#key, view.source, view.sourcePort, 0, 0) >>> 0) % table.ring.length
     const destination = table.ring[slot]!
     const local = destination === this.routing.self
@@ -422,10 +463,11 @@ export class RewritingCore implements flow.FlowListener {
     return 0
   }
 
-  #laterFragment(nowMs: number): number {
+  #laterFragment(origin: boolean, nowMs: number): number {
     const view = this.view
     const where = this.#fragments.find(view.source, view.destination, view.id, view.protocol, nowMs)
     if (where < 0) return this.#drop(DROP['fragment-early'])
+    if (origin && where !== flow.LOCAL) return this.#drop(DROP.loop)
     return this.#towards(where)
   }
 

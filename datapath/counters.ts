@@ -34,6 +34,7 @@ export const DROP_REASONS = [
   'local-write-failed',
   'vnet-header',
   'device-queue-full',
+  'loop',
 ] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 

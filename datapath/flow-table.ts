@@ -48,8 +48,8 @@ export const LOCAL = 0xffff
 
 /** Told of every change that the counts of active flows depend on. */
 export interface FlowListener {
-  /** An entry of this destination moved between states; `FREE` on either side means created or removed. */
-  moved(destination: number, from: number, to: number): void
+  /** The entry moved between states; `FREE` on either side means created or removed. Its fields can still be read. */
+  moved(entry: number, from: number, to: number): void
 }
 
 export class FlowTable {
@@ -64,6 +64,8 @@ export class FlowTable {
   readonly generation: Uint32Array
   /** Initial sequence number of the client: tells a retransmitted SYN from a reused port. */
   readonly initialSequence: Uint32Array
+  /** What the client sends next, as far as seen: tells its FIN or RST from a blind one. */
+  readonly nextSequence: Uint32Array
   entries = 0
   /** Half-open entries that gave way to newer ones. */
   evicted = 0
@@ -97,6 +99,7 @@ export class FlowTable {
     this.destination = new Uint16Array(capacity)
     this.generation = new Uint32Array(capacity)
     this.initialSequence = new Uint32Array(capacity)
+    this.nextSequence = new Uint32Array(capacity)
     this.#hash = new Int32Array(capacity)
     this.#touchedMs = new Float64Array(capacity)
     this.#queuedMs = new Float64Array(capacity)
@@ -176,7 +179,7 @@ export class FlowTable {
     this.entries++
     this.state[entry] = state
     this.#enqueue(entry, state, nowMs)
-    this.#listener.moved(destination, FREE, state)
+    this.#listener.moved(entry, FREE, state)
     return entry
   }
 
@@ -188,7 +191,7 @@ export class FlowTable {
     this.#next[entry] = this.#free - entry - 1
     this.#free = entry
     this.entries--
-    this.#listener.moved(this.destination[entry]!, state, FREE)
+    this.#listener.moved(entry, state, FREE)
   }
 
   /** Moves an entry to a state, which also counts as a sign of life. */
@@ -198,7 +201,7 @@ export class FlowTable {
     this.#dequeue(entry, from)
     this.state[entry] = state
     this.#enqueue(entry, state, nowMs)
-    if (from !== state) this.#listener.moved(this.destination[entry]!, from, state)
+    if (from !== state) this.#listener.moved(entry, from, state)
   }
 
   /** A packet of the flow was seen. */
@@ -244,7 +247,7 @@ export class FlowTable {
     this.#dequeue(entry, YOUNG)
     this.state[entry] = HALF_OPEN
     this.#enqueue(entry, HALF_OPEN, nowMs)
-    this.#listener.moved(this.destination[entry]!, YOUNG, HALF_OPEN)
+    this.#listener.moved(entry, YOUNG, HALF_OPEN)
   }
 
   #evictHalfOpen(): void {

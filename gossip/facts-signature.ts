@@ -37,10 +37,12 @@ export interface ParsedFacts {
 
 export type FactsVerdict = { ok: true; parsed: ParsedFacts } | { ok: false; reason: string }
 
-/** Bytes of one record's slow part: 256 addresses of each kind fit. */
-export const FACTS_BYTES_MAX = 24_576
+/** Bytes of one record's slow part: as many addresses of each kind fit as are allowed. */
+export const FACTS_BYTES_MAX = 32_768
 export const SIGNATURE_BYTES = 64
 const ADDRESSES_MAX = 256
+/** Published addresses of the whole cluster. */
+const ACCEPTS_MAX = 1_024
 const ATTACHMENTS_MAX = 16
 const SERVICES_MAX = 64
 const NAME_MAX = 63
@@ -80,7 +82,7 @@ export function wrongField(facts: Record<string, unknown>): keyof MemberFacts | 
     attachments: (v) => isArrayOf(v, ATTACHMENTS_MAX, isAttachment),
     homes: isAddresses,
     announces: (v) => isArrayOf(v, ADDRESSES_MAX, isClaim),
-    accepts: isAddresses,
+    accepts: (v) => isArrayOf(v, ACCEPTS_MAX, isIpv4),
     services: (v) => isArrayOf(v, SERVICES_MAX, isService),
     draining: (v) => typeof v === 'boolean',
     capacity: (v) => isNumber(v, Number.MIN_VALUE, 1e6),

@@ -7,6 +7,9 @@
 import type { Attachment, Member } from '../gossip/types.ts'
 import { contains, parseAddress, type Block } from './ipv4.ts'
 
+/** More cannot be accepted by a host, nor said in a record; the first by number stay. */
+const PUBLISHED_MAX = 1_024
+
 /** Keyed hash of an address and an identity, an unsigned number. */
 export type Rendezvous = (address: string, id: string) => number
 
@@ -67,7 +70,11 @@ export function publishedView(
     }
   }
   const addresses = [...homes].map(([address, list]) => ({ address, homes: list }))
-  return { addresses: addresses.sort((a, b) => compareText(a.address, b.address)), refused }
+  addresses.sort((a, b) => parseAddress(a.address)! - parseAddress(b.address)!)
+  for (const { address } of addresses.splice(PUBLISHED_MAX)) {
+    refused.push(`${address} is one published address more than the ${PUBLISHED_MAX} that a cluster can have: refused`)
+  }
+  return { addresses, refused }
 }
 
 function refusal(
@@ -82,10 +89,6 @@ function refusal(
   const owner = nodeAddresses.get(address)
   if (owner !== undefined) return `which is the node address of ${owner}`
   return gateways.has(address) ? 'which is a router of this host' : undefined
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /** The way from us to a member: the first segment that both are attached to, or none. */

@@ -105,9 +105,10 @@ export class ControlPlane {
   /** The host accepts and steers these addresses from now on: peers may send us their flows. */
   setAccepted(addresses: readonly string[]): void {
     if (this.#serving && sameTexts(addresses, this.#accepts)) return
+
+    this.#membership.setFacts(ownFacts(this.#config, this.#attachments, this.#bootId, true, addresses))
     this.#serving = true
     this.#accepts = [...addresses]
-    this.#membership.setFacts(this.facts())
   }
 
   /** Says that we are leaving: no new flows, and nothing is announced any more. */

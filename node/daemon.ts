@@ -9,6 +9,8 @@
  * kernel goes on serving, which is better than anything a wounded daemon could do.
  */
 import { hkdfSync } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DatapathError } from '../datapath/errors.ts'
 import { createFallbackDecap, type FallbackDecap } from '../datapath/host/fallback-decap.ts'
 import { createHostSetup, type HostSetup } from '../datapath/host/host-setup.ts'
 import type { HostPlan } from '../datapath/host/plan.ts'
@@ -40,6 +42,8 @@ const HOUSEKEEPING_MS = 1_000
 const ENGINE_HUNG_MS = 2_000
 /** A plan that the host could not follow is tried again after this. */
 const RETRY_MS = 1_000
+/** For peers to hear that nothing new may come, before we stop taking it: a few rounds of gossip. */
+const FAREWELL_MS = 3 * DEFAULTS.probeIntervalMs
 const HASH_KEY_BYTES = 16
 const SOCKET_NAME = 'control.sock'
 
@@ -72,6 +76,7 @@ class Daemon {
   #changing: Promise<void> = Promise.resolve()
   #steering: 'on' | 'open' = 'open'
   #stopping = false
+  #reconciling = false
 
   constructor(config: Config, log: Logger, stopAsked: AbortSignal) {
     this.#config = config
@@ -204,7 +209,10 @@ class Daemon {
     this.#undo.add('fallback', () => decap.detach())
     this.#stopAsked.throwIfAborted()
     control.setAccepted(plan.publishedAddresses)
-    this.#undo.add('announcements', () => control.withdraw())
+    this.#undo.add('announcements', async () => {
+      control.withdraw()
+      if (control.peers().some(({ self, status }) => !self && status === 'alive')) await sleep(FAREWELL_MS)
+    })
     this.#decap = decap
   }
 
@@ -237,9 +245,14 @@ class Daemon {
     })
     this.#every(HOUSEKEEPING_MS, () => {
       const silentMs = boottimeMs() - engine.state().heartbeatMs
-      if (silentMs > ENGINE_HUNG_MS)
-        this.die('engine-hung', new Error(`no sign of life for ${Math.round(silentMs)} ms`))
-      control.reconcile().catch((error: unknown) => this.#log.warn({ event: 'socket-table', error }, 'not readable'))
+      if (silentMs > ENGINE_HUNG_MS) this.die('engine-hung', engineHung(silentMs))
+      // One at a time: a socket table that takes longer than a second to read must not be read twice at once.
+      if (this.#reconciling) return
+      this.#reconciling = true
+      control
+        .reconcile()
+        .catch((error: unknown) => this.#log.warn({ event: 'socket-table', error }, 'not readable'))
+        .finally(() => (this.#reconciling = false))
     })
   }
 
@@ -305,8 +318,18 @@ class Daemon {
     this.#log.fatal({ event, error }, 'ending at once; the guard opens the steering')
     this.#log.flush()
     for (const line of errorLines(error)) console.error(line)
+    // `exit` waits for the engine's thread, and a thread that hangs in the kernel would keep the guard waiting too.
+    if (event === 'engine-hung') process.kill(process.pid, 'SIGKILL')
     process.exit(exitCodeOf(error))
   }
+}
+
+function engineHung(silentMs: number): DatapathError {
+  return new DatapathError(
+    'E_ENGINE',
+    `the engine gave no sign of life for ${Math.round(silentMs)} ms`,
+    'The daemon ends and the host serves alone; a supervisor starts it again. If it recurs, look for a starved CPU.',
+  )
 }
 
 function samePlan(a: HostPlan, b: HostPlan | undefined): boolean {

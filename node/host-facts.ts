@@ -59,7 +59,7 @@ export function resolveAttachments(
     }
     return [attach(carrier, undefined, config)]
   }
-  return config.attachments.map((wanted, index) => {
+  const attachments = config.attachments.map((wanted, index) => {
     const found = interfaces.find(({ name }) => name === wanted.interface)
     if (found !== undefined && found.addresses.length > 0) return attach(found, wanted.segment, config)
     const what = found === undefined ? 'an interface that this host does not have' : 'without an IPv4 address'
@@ -68,6 +68,16 @@ export function resolveAttachments(
       `attachments[${index}].interface ${wanted.interface} is ${what}; it has: ${listed(interfaces)}`,
     )
   })
+  // The first one's address is the source of our tunnels, and peers take tunnels from node addresses only.
+  const first = attachments.find(({ address }) => address === config.nodeAddress)
+  if (first === undefined) {
+    throw new NodeError(
+      'E_INTERFACE_UNKNOWN',
+      `nodeAddress ${config.nodeAddress} is on ${carrier.name}, which is not under attachments`,
+      { remedy: 'let it be an address of an interface under attachments, where tunnels can end' },
+    )
+  }
+  return [first, ...attachments.filter((other) => other !== first)]
 }
 
 function attach(

@@ -78,7 +78,56 @@ describe('rewriting core: flows', () => {
     h.send(tcpPacket({ sourcePort: 1, flags: 'A' }))
     h.changeMember(B, { id: 'other', generation: 2 })
     expect(h.send(tcpPacket({ sourcePort: 1, flags: 'A' }))).toBe('drop destination-gone')
+    expect(h.shared.flowsByMember[B], 'its new holder has no flows of ours').toBe(0)
     expect(h.send(tcpPacket({ sourcePort: 1, sequence: 77 }))).toBe('ipip c')
+    expect(h.shared.flowsByMember[B]).toBe(0)
+  })
+
+  it('keeps the count of flows at a member that was away for a while', () => {
+    const h = new Harness()
+    h.send(tcpPacket({ sourcePort: 1 }))
+    h.send(tcpPacket({ sourcePort: 1, flags: 'A', sequence: 1_001 }))
+    const members = [...h.snapshot.members]
+    h.change({ members: [members[0], undefined, members[2]] })
+    h.nowMs += 3 * 3_600_000
+    h.core.tick(h.nowMs)
+    h.change({ members })
+    expect(h.shared.flowsByMember[B]).toBe(0)
+  })
+
+  it('never sends on what a member sent, even if an entry of its own says so', () => {
+    const h = new Harness()
+    expect(h.send(tcpPacket({ sourcePort: 1 }))).toBe('mac b')
+    h.send(tcpPacket({ sourcePort: 1, flags: 'A', sequence: 1_001 }))
+    expect(h.send(tcpPacket({ sourcePort: 1, flags: 'A', sequence: 1_001 }), { fromMember: true })).toBe('drop loop')
+    expect(h.send(tcpPacket({ sourcePort: 1, sequence: 5_000 }), { fromMember: true }), 'a new flow').toBe('local')
+    expect(h.send(tcpPacket({ sourcePort: 1, flags: 'A', sequence: 5_001 }), { fromMember: true })).toBe('local')
+    const first = { id: 9, moreFragments: true, dontFragment: false, payload: pattern(44), sourcePort: 2 }
+    expect(h.send(tcpPacket(first))).toBe('ipip c')
+    const later = ipPacket({ id: 9, fragmentOffset: 64, dontFragment: false }, pattern(40))
+    expect(h.send(later, { fromMember: true })).toBe('drop loop')
+  })
+
+  it('counts a SYN once, though its first destination went away', () => {
+    const h = new Harness()
+    expect(h.send(tcpPacket({ sourcePort: 1 }))).toBe('mac b')
+    h.changeMember(B, { eligible: false })
+    expect(h.send(tcpPacket({ sourcePort: 1 }))).toBe('ipip c')
+    expect(h.count('flowsRedirected')).toBe(1)
+  })
+
+  it('ignores a FIN or RST whose sequence the client would not use', () => {
+    for (const end of ['FA', 'R']) {
+      const h = new Harness({ localLimit: Infinity })
+      h.send(tcpPacket({ sourcePort: 1, sequence: 1_000 }))
+      h.send(tcpPacket({ sourcePort: 1, flags: 'A', sequence: 1_001, payload: pattern(500) }))
+      for (const sequence of [0x7000_0000, 900_000, 0xf000_0000]) {
+        expect(h.send(tcpPacket({ sourcePort: 1, flags: end, sequence }))).toBe('local')
+        expect(h.core.activeFlows(Infinity), `${end} at ${sequence}`).toBe(1)
+      }
+      h.send(tcpPacket({ sourcePort: 1, flags: end, sequence: 1_501 }))
+      expect(h.core.activeFlows(Infinity), end).toBe(0)
+    }
   })
 
   it('opens a new flow for a SYN on a finished or reset one', () => {
@@ -151,17 +200,28 @@ describe('rewriting core: flows', () => {
   })
 
   it('places new flows by the stable fallback table when the flow table is full, and finds them again', () => {
-    const h = new Harness({}, 16)
-    for (let port = 1; port <= 16; port++) {
-      h.send(tcpPacket({ sourcePort: port }))
-      h.send(tcpPacket({ sourcePort: port, flags: 'A' }))
+    for (const localLimit of [0, Infinity]) {
+      const h = new Harness({ localLimit }, 16)
+      for (let port = 1; port <= 16; port++) {
+        h.send(tcpPacket({ sourcePort: port }))
+        h.send(tcpPacket({ sourcePort: port, flags: 'A', sequence: 1_001 }))
+      }
+      expect(h.core.flows.full).toBe(true)
+      const placed = new Map<number, string>()
+      for (let port = 100; port < 160; port++) placed.set(port, h.send(tcpPacket({ sourcePort: port })))
+      expect(new Set(placed.values())).toEqual(new Set(['local', 'mac b', 'ipip c']))
+      // Room again, or the control plane gone: they stay where they are.
+      h.send(tcpPacket({ sourcePort: 1, flags: 'R', sequence: 1_001 }))
+      h.nowMs += 11_000
+      h.core.tick(h.nowMs)
+      expect(h.core.flows.full).toBe(false)
+      for (const leaseFresh of [true, false]) {
+        h.core.leaseFresh = leaseFresh
+        for (const [port, verdict] of placed) {
+          expect(h.send(tcpPacket({ sourcePort: port, flags: 'A', sequence: 1_001 })), `port ${port}`).toBe(verdict)
+        }
+      }
     }
-    expect(h.core.flows.full).toBe(true)
-    for (let port = 100; port < 160; port++) {
-      const first = h.send(tcpPacket({ sourcePort: port }))
-      expect(h.send(tcpPacket({ sourcePort: port, flags: 'A' })), `port ${port}`).toBe(first)
-    }
-    expect(h.count('tablePressure')).toBe(120)
   })
 })
 
@@ -180,6 +240,14 @@ describe('rewriting core: stateless', () => {
     expect(seen).toEqual(new Set(['local', 'mac b', 'ipip c']))
     expect(h.count('flowsLocal') + h.count('flowsRedirected')).toBe(59)
     expect(h.core.flows.entries).toBe(h.count('flowsLocal'))
+  })
+
+  it('goes on as before when the control plane is dead: without entries nothing else would find a flow', () => {
+    const h = new Harness(stateless)
+    const before = [1, 2, 3, 4, 5, 6].map((port) => h.send(tcpPacket({ sourcePort: port, flags: 'A' })))
+    h.core.leaseFresh = false
+    expect([1, 2, 3, 4, 5, 6].map((port) => h.send(tcpPacket({ sourcePort: port, flags: 'A' })))).toEqual(before)
+    expect(new Set(before).size).toBeGreaterThan(1)
   })
 
   it('counts a retransmitted SYN once', () => {

@@ -17,8 +17,9 @@ function randomFrom(seed: number): () => number {
 
 function table(capacity: number): { flows: flow.FlowTable; moves: Map<string, number> } {
   const moves = new Map<string, number>()
-  const flows = new flow.FlowTable(capacity, KEY, {
-    moved(destination, from, to) {
+  const flows: flow.FlowTable = new flow.FlowTable(capacity, KEY, {
+    moved(entry, from, to) {
+      const destination = flows.destination[entry]!
       const add = (state: number, by: number): void => {
         if (state === flow.FREE) return
         const key = `${destination}/${state}`

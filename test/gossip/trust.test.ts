@@ -166,7 +166,7 @@ describe('facts', () => {
     { field: 'attachments', value: [{ segment: 's', address: '10.0.0.1', mac: '02:00:00:00:00:0G', mtu: 1500 }] },
     { field: 'homes', value: ['::1'] },
     { field: 'announces', value: [{ address: '10.0.0.1', epoch: 0 }] },
-    { field: 'accepts', value: Array.from({ length: 257 }, () => '10.0.0.1') },
+    { field: 'accepts', value: Array.from({ length: 1_025 }, () => '10.0.0.1') },
     { field: 'services', value: [{ protocol: 'sctp', port: 80, health: 'healthy' }] },
     { field: 'draining', value: 0 },
     { field: 'capacity', value: 0 },

@@ -47,6 +47,20 @@ describe('published addresses', () => {
     expect(view.addresses[0]!.homes.map(({ facts }) => facts.name)).toEqual(['h1', 'h2'])
   })
 
+  it('are at most 1,024, the lowest of them', () => {
+    const homes = (from: number, count: number): string[] =>
+      Array.from({ length: count }, (_, i) => `10.1.${(from + i) >> 8}.${(from + i) & 255}`)
+    const ranges = [parseBlock('10.1.0.0/16')!]
+    const members = [memberOf('h1', { homes: homes(600, 600) }), memberOf('h2', { homes: homes(1_200, 26) })]
+    const more = memberOf('h3', { homes: homes(100, 400), gossipAddress: '10.2.0.3', attachments: [] })
+    const view = publishedView([...members, more], ranges, new Set())
+    expect(view.addresses).toHaveLength(1_024)
+    expect(view.refused).toEqual([
+      expect.stringMatching(/^10\.1\.4\.200 is one published address more/),
+      expect.stringMatching(/^10\.1\.4\.201 /),
+    ])
+  })
+
   const refusals: [name: string, address: string, why: RegExp][] = [
     ['outside the ranges', '10.1.0.5', /h1 publishes 10\.1\.0\.5, which lies outside publishedRanges/],
     ["a member's own address", '10.1.0.98', /which is the node address of h2/],

@@ -40,16 +40,9 @@ describe('attachments', () => {
   test('as listed: with the segment’s name or the block, and never a published address as their own', () => {
     const attachments = [{ interface: 'eth1' }, { interface: 'eth0', segment: 'lan-a' }]
     expect(resolveAttachments({ ...config, attachments }, HOST)).toMatchObject([
-      { interface: 'eth1', segment: '10.2.0.0/24', address: '10.2.0.1' },
+      // That of the node address first: tunnels start there.
       { interface: 'eth0', segment: 'lan-a', address: '10.1.0.1' },
-    ])
-  })
-
-  test('a node address on lo serves a routed host that lists its interfaces', () => {
-    const attachments = [{ interface: 'eth0', segment: 'a' }]
-    const routed = [host('lo', 1, '10.9.0.1/32'), ETH0]
-    expect(resolveAttachments({ ...config, nodeAddress: '10.9.0.1', attachments }, routed)).toMatchObject([
-      { interface: 'eth0', address: '10.1.0.7' },
+      { interface: 'eth1', segment: '10.2.0.0/24', address: '10.2.0.1' },
     ])
   })
 
@@ -60,6 +53,20 @@ describe('attachments', () => {
       [LO, ETH0],
       'E_ADDRESS_NOT_LOCAL',
       'nodeAddress 10.1.0.9 is on no interface of this host; it has: lo 127.0.0.1/8, lo 10.1.0.101/32, eth0 10.1.0.7/24, eth0 10.1.0.1/24',
+    ],
+    [
+      'a node address on lo, though interfaces are listed',
+      { nodeAddress: '10.9.0.1', attachments: [{ interface: 'eth0' }] },
+      [host('lo', 1, '10.9.0.1/32'), ETH0],
+      'E_INTERFACE_UNKNOWN',
+      'nodeAddress 10.9.0.1 is on lo, which is not under attachments',
+    ],
+    [
+      'a node address on an interface that is not listed',
+      { attachments: [{ interface: 'eth1' }] },
+      HOST,
+      'E_INTERFACE_UNKNOWN',
+      'nodeAddress 10.1.0.1 is on eth0, which is not under attachments',
     ],
     [
       'a host without addresses',
