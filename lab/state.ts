@@ -11,7 +11,7 @@
  *                       h1/state/         the node's identity
  *                       h1/work/          the server's working directory
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LabError } from './errors.ts'
 import { isAlive, namespaceNames } from './processes.ts'
@@ -72,11 +72,10 @@ export function hostPaths(labName: string, host: string): HostPaths {
  */
 export function createState(state: LabState): void {
   const { name } = state.spec
-  mkdirSync(LABS_DIRECTORY, { recursive: true, mode: 0o755 })
   const draft = join(LABS_DIRECTORY, `.${name}.${process.pid}`)
   rmSync(draft, { recursive: true, force: true })
   // Servers of other users must reach their working directories; what is secret has a mode of its own.
-  mkdirSync(draft, { mode: 0o755 })
+  mkdirSync(draft, { recursive: true, mode: 0o755 })
   writeFileSync(join(draft, 'state.json'), JSON.stringify(state))
   try {
     renameSync(draft, labDirectory(name))
@@ -110,6 +109,11 @@ export function readState(name: string): LabState | undefined {
 
 export function removeState(name: string): void {
   rmSync(labDirectory(name), { recursive: true, force: true })
+  try {
+    rmdirSync(LABS_DIRECTORY)
+  } catch {
+    // Other labs are in it, or it is gone.
+  }
 }
 
 /** Whether the lab is more than leftovers: being built, or with something of it running. */
