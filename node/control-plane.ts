@@ -29,6 +29,8 @@ import { buildView, type ClusterView } from './view.ts'
 
 /** Home addresses are claimed with this epoch; whoever takes one over later claims with a higher one. */
 const HOME_EPOCH = 1
+/** Calls of `reconcile` for one look at the socket table while there are no flows. */
+const QUIET_ROUNDS = 10
 
 export interface ControlPlaneOptions {
   config: Config
@@ -57,6 +59,9 @@ export class ControlPlane {
   /** Published addresses that the host accepts and steers now; until then nobody may send us flows of them. */
   #accepts: readonly string[] = []
   #serving = false
+  /** Of the latest look at the socket table. */
+  #established = 0
+  #quietRounds = -1
 
   constructor(options: ControlPlaneOptions) {
     const { config } = options
@@ -130,13 +135,20 @@ export class ControlPlane {
     return hostPlan(view, this.#attachments, this.#config.addressing, this.#config.datapath.device)
   }
 
-  /** Lets the kernel's socket table correct the count of flows that end here. */
+  /**
+   * Lets the kernel's socket table correct the count of flows that end here. The kernel walks its whole table for each
+   * look, so a host that has no flows, by either count, is looked at in every tenth call only.
+   */
   async reconcile(): Promise<void> {
+    const quiet = this.#established === 0 && this.#engine.state().flowEntries === 0
+    this.#quietRounds = quiet ? this.#quietRounds + 1 : 0
+    if (this.#quietRounds % QUIET_ROUNDS !== 0) return
     const endpoints = new Set<string>()
     for (const address of this.#accepts) {
       for (const { port } of this.#config.services) endpoints.add(kernelEndpoint(parseIpv4(address), port))
     }
-    this.#engine.correctLocalEstablished(await countEstablished(endpoints))
+    this.#established = await countEstablished(endpoints)
+    this.#engine.correctLocalEstablished(this.#established)
   }
 
   peers(): PeerJson[] {
