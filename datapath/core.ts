@@ -15,7 +15,7 @@ import { COUNTER, DROP, type SharedCounters } from './counters.ts'
 import * as flow from './flow-table.ts'
 import { FragmentTable } from './fragments.ts'
 import { transportValid } from './packet/checksum.ts'
-import { u16, u32 } from './packet/bytes.ts'
+import { IcmpQuote } from './packet/icmp-quote.ts'
 import { propagateEcn } from './packet/ipip.ts'
 import * as ip from './packet/ipv4-view.ts'
 import { EXISTING_FORWARD, MODE_IPIP, MODE_MAC, MODE_SELF, NO_TABLE, ORPHANS_HOLD, Routing } from './routing.ts'
@@ -69,6 +69,7 @@ export class RewritingCore implements flow.FlowListener {
   readonly #values: Float64Array
   readonly #flowsByMember: Uint32Array
   readonly #fragments: FragmentTable
+  readonly #quote = new IcmpQuote()
   readonly #key: SipKey
   readonly #own: ReadonlySet<number>
   readonly #recentSyns = new Int32Array(RECENT_SYNS)
@@ -456,7 +457,7 @@ export class RewritingCore implements flow.FlowListener {
     const carried =
       view.fragmentOffset > 0 ||
       (view.protocol === ip.PROTOCOL_TCP && service) ||
-      (view.protocol === ip.PROTOCOL_ICMP && this.#quotedPorts(bytes) !== 0)
+      (view.protocol === ip.PROTOCOL_ICMP && this.#quotesService(bytes))
     if (!carried) return DROP['ipip-inner-protocol']
     if (!propagateEcn(bytes, outerTos, innerOffset)) return DROP['ipip-ecn']
     this.stripped = outerBytes
@@ -482,9 +483,9 @@ export class RewritingCore implements flow.FlowListener {
   #icmp(bytes: Uint8Array, origin: boolean): number {
     const view = this.view
     if (view.totalBytes - view.headerBytes < 8) return this.#drop(DROP['icmp-truncated'])
-    const ports = this.#quotedPorts(bytes)
-    if (origin || ports === 0) return VERDICT_LOCAL
-    const client = this.#quotedClient
+    if (origin || !this.#quotesService(bytes)) return VERDICT_LOCAL
+    const { client, clientPort, publishedPort } = this.#quote
+    const ports = ((clientPort << 16) | publishedPort) >>> 0
     const hash = this.flows.hashOf(client, view.destination, ports, ip.PROTOCOL_TCP)
     const entry = this.flows.find(hash, client, view.destination, ports, ip.PROTOCOL_TCP)
     if (entry >= 0) {
@@ -493,33 +494,14 @@ export class RewritingCore implements flow.FlowListener {
       if (!this.#holdsGeneration(entry)) return this.#drop(DROP['destination-gone'])
       return this.#towards(destination)
     }
-    const table = this.routing.tables[this.routing.tableOfPort[ports & 0xffff]!]
+    const table = this.routing.tables[this.routing.tableOfPort[publishedPort]!]
     if (table === undefined || !table.stateless || table.ring.length === 0) return VERDICT_LOCAL
-    return this.#towards(table.ring[(sipHash4(this.#key, client, ports >>> 16, 0, 0) >>> 0) % table.ring.length]!)
+    return this.#towards(table.ring[(sipHash4(this.#key, client, clientPort, 0, 0) >>> 0) % table.ring.length]!)
   }
 
-  #quotedClient = 0
-
-  /**
-   * Ports of the flow that an ICMP error quotes, as (client << 16 | published), or 0 when it quotes none of ours. The
-   * quote is a packet of the server's: its source is the published address, its destination the client.
-   */
-  #quotedPorts(bytes: Uint8Array): number {
-    const view = this.view
-    const type = bytes[view.offset + view.headerBytes]!
-    if (type !== 3 && type !== 4 && type !== 11 && type !== 12) return 0
-    const quote = view.offset + view.headerBytes + 8
-    const end = view.offset + view.totalBytes
-    if (quote + 20 > end) return 0
-    const quoteHeader = (bytes[quote]! & 15) * 4
-    const ports = quote + quoteHeader
-    if (bytes[quote]! >> 4 !== 4 || quoteHeader < 20 || ports + 8 > end) return 0
-    if (bytes[quote + 9] !== ip.PROTOCOL_TCP || (u16(bytes, quote + 6) & 0x1fff) !== 0) return 0
-    if (u32(bytes, quote + 12) !== view.destination) return 0
-    const publishedPort = u16(bytes, ports)
-    if (this.routing.tableOfPort[publishedPort] === NO_TABLE) return 0
-    this.#quotedClient = u32(bytes, quote + 16)
-    return ((u16(bytes, ports + 2) << 16) | publishedPort) >>> 0
+  /** Whether an ICMP packet is an error about a flow of a service of ours, which `#quote` then names. */
+  #quotesService(bytes: Uint8Array): boolean {
+    return this.#quote.read(bytes, this.view) && this.routing.tableOfPort[this.#quote.publishedPort] !== NO_TABLE
   }
 }
 

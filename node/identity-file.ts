@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from './directory.ts'
 import { NodeError, errnoOf } from './errors.ts'
-import { writeFileAtomic } from './json-file.ts'
+import { writeFileAtomic } from './atomic-file.ts'
 
 const IDENTITY_FILE = 'identity.key'
 const IDENTITY_BYTES_MAX = 4_096

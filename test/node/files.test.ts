@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { generateClusterKey, readClusterKeyFile } from '../../node/cluster-key-file.ts'
 import { makeDirectory } from '../../node/directory.ts'
 import { loadOrCreateIdentity } from '../../node/identity-file.ts'
-import { readJsonFile, writeFileAtomic, writeJsonFile } from '../../node/json-file.ts'
+import { writeFileAtomic } from '../../node/atomic-file.ts'
 
 let dir: string
 beforeEach(() => {
@@ -90,22 +90,6 @@ describe('a directory', () => {
   test('a file in the way is named', () => {
     writeFileSync(join(dir, 'f'), '')
     expect(() => makeDirectory(join(dir, 'f'), 0o755)).toThrow(`cannot create ${join(dir, 'f')} (EEXIST)`)
-  })
-})
-
-describe('a JSON file', () => {
-  test('comes back as it was written', () => {
-    const path = join(dir, 'members.json')
-    const value = [{ id: 'a', address: '10.1.0.1' }]
-    writeJsonFile(path, value)
-    expect(readJsonFile(path)).toEqual(value)
-    expect(modeOf(path)).toBe('600')
-  })
-
-  test('that is missing or broken is undefined', () => {
-    writeFileSync(join(dir, 'broken'), '{"a":')
-    expect(readJsonFile(join(dir, 'broken'))).toBeUndefined()
-    expect(readJsonFile(join(dir, 'missing'))).toBeUndefined()
   })
 })
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { createLogger, prettyLine } from '../../node/log.ts'
-import { createRateLimiter } from '../../node/rate-limit.ts'
 
 function collect(format: 'json' | 'pretty', level: 'info' | 'debug' = 'info') {
   const lines: string[] = []
@@ -51,37 +50,5 @@ describe('the log', () => {
     ['an error by its message', { error: { type: 'Error', message: 'gone' } }, '12:00:00.123 INFO   error="gone"'],
   ])('pretty: %s', (_name, fields, line) => {
     expect(prettyLine({ ...at, ...fields })).toBe(line)
-  })
-})
-
-describe('the rate limiter', () => {
-  test('admits one per key and interval, and counts those held back', () => {
-    const limiter = createRateLimiter(1_000)
-    expect(limiter.admit('a', 0)).toEqual({ admitted: true, heldBack: 0 })
-    expect(limiter.admit('a', 10)).toEqual({ admitted: false })
-    expect(limiter.admit('b', 10)).toEqual({ admitted: true, heldBack: 0 })
-    expect(limiter.admit('a', 999)).toEqual({ admitted: false })
-    expect(limiter.admit('a', 1_000)).toEqual({ admitted: true, heldBack: 2 })
-    expect(limiter.admit('a', 2_000)).toEqual({ admitted: true, heldBack: 0 })
-  })
-
-  test('remembers a bounded number of keys and forgets the one admitted longest ago', () => {
-    const limiter = createRateLimiter(1_000, 2)
-    limiter.admit('a', 0)
-    limiter.admit('b', 1)
-    limiter.admit('c', 2)
-    expect(limiter.admit('b', 3)).toEqual({ admitted: false })
-    expect(limiter.admit('c', 3)).toEqual({ admitted: false })
-    expect(limiter.admit('a', 3)).toEqual({ admitted: true, heldBack: 0 })
-  })
-
-  test('a key that was admitted again is not the oldest any more', () => {
-    const limiter = createRateLimiter(1_000, 3)
-    limiter.admit('a', 0)
-    limiter.admit('b', 1)
-    limiter.admit('a', 1_000)
-    limiter.admit('c', 1_001)
-    limiter.admit('d', 1_001)
-    expect(limiter.admit('a', 1_002)).toEqual({ admitted: false })
   })
 })

@@ -4,7 +4,7 @@
  * the new one, never a part.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, fchmodSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, fchmodSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from 'node:fs'
 import { writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { NodeError, errnoOf } from './errors.ts'
@@ -39,23 +39,6 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, options
     throw new NodeError('E_FILE_UNWRITABLE', `cannot write ${path} (${errno})`, { cause: error })
   } finally {
     rmSync(temporary, { force: true })
-  }
-}
-
-/** @throws NodeError E_FILE_UNWRITABLE */
-export function writeJsonFile(path: string, value: unknown, mode = 0o600): void {
-  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, { mode })
-}
-
-/**
- * The parsed content, unchecked; undefined if there is no such file or it is no JSON. The caller starts afresh then: a
- * file of ours is never half-written, so broken JSON is somebody else's doing and not worth a daemon that won't start.
- */
-export function readJsonFile(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'))
-  } catch {
-    return undefined
   }
 }
 
