@@ -337,6 +337,10 @@ describe('rewriting core: ICMP and fragments', () => {
     expect(h.send(icmpError(from, 3, 4, quote(2)))).toBe('ipip c')
     expect(h.send(icmpError(from, 11, 0, quote(9))), 'unknown flow').toBe('local')
     expect(h.send(icmpError(from, 3, 4, quote(1).subarray(0, 24))), 'quote too short').toBe('local')
+    expect(h.send(icmpError(from, 3, 4, withByte(quote(1), 9, 17))), 'quotes UDP').toBe('local')
+    expect(h.send(icmpError(from, 3, 4, withByte(quote(1), 7, 5))), 'quotes a later fragment').toBe('local')
+    expect(h.send(icmpError(from, 3, 4, withByte(quote(1), 15, 102))), 'quotes another address of ours').toBe('local')
+    expect(h.send(icmpError(from, 0, 0, quote(1))), 'quotes nothing: an echo reply').toBe('local')
     expect(h.send(icmpError(from, 3, 4, quote(1)), { fromMember: true })).toBe('local')
   })
 
