@@ -61,6 +61,7 @@ export class GossipCore {
   #nextProbeMs: number
   #nextTickMs: number
   #lastExchangeMs = -Infinity
+  #version = 0
 
   constructor(options: CoreOptions) {
     const { config, signer, verify, random, nowMs } = options
@@ -79,7 +80,10 @@ export class GossipCore {
       doubt: this.#doubt,
       counters: this.counters,
       actions: {
-        emit: (event) => this.#outputs.push({ type: 'event', event }),
+        emit: (event) => {
+          this.#version++
+          this.#outputs.push({ type: 'event', event })
+        },
         broadcast: (delta, concerned) => this.#broadcast(delta, concerned),
         probe: (id, nowMs) => this.#probeAtOnce(id, nowMs),
       },
@@ -163,6 +167,15 @@ export class GossipCore {
 
   lastExchangeAgeMs(nowMs: number): number {
     return nowMs - this.#lastExchangeMs
+  }
+
+  isUnsure(nowMs: number): boolean {
+    return this.#doubt.isUnsure(nowMs)
+  }
+
+  /** Grows with every event. */
+  get version(): number {
+    return this.#version
   }
 
   /** When `tick` is due. */

@@ -46,6 +46,8 @@ const ACCEPTS_MAX = 1_024
 const ATTACHMENTS_MAX = 16
 const SERVICES_MAX = 64
 const NAME_MAX = 63
+/** Nobody waits longer than this for a daemon that said it would come back. */
+const RESTART_LEASE_MS_MAX = 600_000
 const DOMAIN = Buffer.from('dpr-gossip-facts-1\0')
 
 export function signFacts(parsed: ParsedFacts, signer: Signer): SignedFacts {
@@ -85,6 +87,7 @@ export function wrongField(facts: Record<string, unknown>): keyof MemberFacts | 
     accepts: (v) => isArrayOf(v, ACCEPTS_MAX, isIpv4),
     services: (v) => isArrayOf(v, SERVICES_MAX, isService),
     draining: (v) => typeof v === 'boolean',
+    restartLeaseMs: (v) => isInteger(v, 0, RESTART_LEASE_MS_MAX),
     capacity: (v) => isNumber(v, Number.MIN_VALUE, 1e6),
     capacityFlows: (v) => isNumber(v, Number.MIN_VALUE, 1e9),
     protocol: isProtocolRange,
@@ -139,6 +142,7 @@ function freezeFacts(map: MemberFacts): MemberFacts {
     accepts: frozenList(map.accepts, (address) => address),
     services: frozenList(map.services, ({ protocol, port, health }) => ({ protocol, port, health })),
     draining: map.draining,
+    restartLeaseMs: map.restartLeaseMs,
     capacity: map.capacity,
     capacityFlows: map.capacityFlows,
     protocol: Object.freeze({ min: map.protocol.min, max: map.protocol.max }),

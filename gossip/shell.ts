@@ -161,6 +161,14 @@ class Shell implements Membership {
     return this.#core.lastExchangeAgeMs(this.#now())
   }
 
+  isUnsure(): boolean {
+    return this.#core.isUnsure(this.#now())
+  }
+
+  version(): number {
+    return this.#core.version
+  }
+
   counters(): GossipCounters {
     return { ...this.#core.counters, ...this.#transport.counters, connections: this.#transport.connections }
   }

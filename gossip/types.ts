@@ -53,6 +53,8 @@ export interface MemberFacts {
   accepts: string[]
   services: ServiceRecord[]
   draining: boolean
+  /** While its daemon restarts on purpose: how long that may take from when this record is heard, ms. Else 0. */
+  restartLeaseMs: number
   /** Relative weight, > 0. */
   capacity: number
   /** Flows at which it is full, > 0. */
@@ -116,4 +118,11 @@ export interface Membership {
   onEvent(listener: (event: MembershipEvent) => void): () => void
   /** Time since the last successful exchange with any peer, ms; Infinity if none yet. */
   lastExchangeAgeMs(): number
+  /**
+   * True from an own stall (scheduler, suspend) of more than half the minimum suspicion until an exchange has succeeded
+   * or 2 s found nobody: what this node believes is old. No ARP, claim, RST or accusation meanwhile; new flows stay.
+   */
+  isUnsure(): boolean
+  /** Grows with every change of who is a member, of any status and of any facts; load reports do not count. */
+  version(): number
 }

@@ -227,6 +227,7 @@ export function ownFacts(
     accepts: [...accepts],
     services: config.services.map(({ protocol, port }) => ({ protocol, port, health: 'healthy' })),
     draining: !serving,
+    restartLeaseMs: 0,
     capacity: config.capacity,
     capacityFlows: config.load.fullAt,
   }

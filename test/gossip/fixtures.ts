@@ -39,6 +39,7 @@ export function factsOf(index: number, changes: Partial<OwnFacts> = {}): OwnFact
     accepts: ['10.1.0.101'],
     services: [{ protocol: 'tcp', port: 80, health: 'healthy' }],
     draining: false,
+    restartLeaseMs: 0,
     capacity: 1,
     capacityFlows: 1000,
     ...changes,

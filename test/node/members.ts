@@ -23,6 +23,7 @@ export function memberOf(
       accepts: [],
       services: [{ protocol: 'tcp', port: 80, health: 'healthy' }],
       draining: false,
+      restartLeaseMs: 0,
       capacity: 1,
       capacityFlows: 100,
       protocol: { min: 1, max: 1 },
