@@ -74,18 +74,18 @@ export class AccuserLimits {
     this.#perSecondMax = perSecondMax
   }
 
-  /** Counts a genuine accusation; false if it is one too many or a replay. */
-  admit({ accuser, accuserIncarnation, bucket }: Accusation, nowMs: number): boolean {
+  /** Counts a genuine accusation; `replay` is one that was made long before the accuser's latest. */
+  admit({ accuser, accuserIncarnation, bucket }: Accusation, nowMs: number): 'admitted' | 'replay' | 'too many' {
     const second = Math.floor(nowMs / 1_000)
     const account = this.#accounts.get(accuser) ?? { incarnation: accuserIncarnation, bucket, second, count: 0 }
     this.#accounts.set(accuser, account)
     // Buckets are ordered only within one life of the accuser; a new incarnation may have begun at zero.
     if (accuserIncarnation > account.incarnation) account.bucket = bucket
-    if (accuserIncarnation === account.incarnation && bucket < account.bucket - BUCKETS_BACK_MAX) return false
+    if (accuserIncarnation === account.incarnation && bucket < account.bucket - BUCKETS_BACK_MAX) return 'replay'
     account.incarnation = Math.max(account.incarnation, accuserIncarnation)
     account.bucket = Math.max(account.bucket, bucket)
     if (account.second !== second) Object.assign(account, { second, count: 0 })
-    return ++account.count <= this.#perSecondMax
+    return ++account.count <= this.#perSecondMax ? 'admitted' : 'too many'
   }
 
   forget(accuser: string): void {
@@ -97,35 +97,44 @@ export class AccuserLimits {
 export const ACCUSATIONS_KEPT_MAX = 4
 
 /**
- * Merges one accusation into those against the same incarnation. The lowest (refused first, then accuser's id) are
- * kept, so that everybody ends with the same few whatever the order of arrival. Returns whether anything changed.
+ * One accusation more among those against the same incarnation. The lowest (refused first, then accuser's id) are kept,
+ * so that everybody ends with the same few whatever the order of arrival. Undefined if nothing changes.
  */
-export function keepAccusation(kept: Accusation[], accusation: Accusation): boolean {
-  const same = kept.findIndex((a) => a.accuser === accusation.accuser)
-  if (same >= 0) {
-    if (kept[same]!.kind === 'refused' || accusation.kind === 'silent') return false
-    kept[same] = accusation
-  } else {
-    kept.push(accusation)
-  }
-  kept.sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
-  const dropped = kept.length > ACCUSATIONS_KEPT_MAX ? kept.pop() : undefined
-  return dropped !== accusation
+export function withAccusation(kept: readonly Accusation[], accusation: Accusation): Accusation[] | undefined {
+  const same = kept.find((a) => a.accuser === accusation.accuser)
+  if (same !== undefined && (same.kind === 'refused' || accusation.kind === 'silent')) return undefined
+  const next = kept.filter((a) => a !== same)
+  // Not the window on a received frame, which would be kept alive by it.
+  const own = { ...accusation, signature: new Uint8Array(accusation.signature) }
+  next.push(own)
+  next.sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
+  const dropped = next.length > ACCUSATIONS_KEPT_MAX ? next.pop() : undefined
+  return dropped === own ? undefined : next
 }
 
 function rank(accusation: Accusation): string {
   return `${accusation.kind === 'refused' ? 0 : 1} ${accusation.accuser}`
 }
 
-/** A number that differs when the evidence differs (FNV-1a over accuser and kind, summed): digests compare it. */
-export function evidenceOf(kept: readonly Accusation[]): number {
+/** Evidence that no further accusation can improve: as many refusals as are wanted; as many accusers. */
+const PROVEN = 0xffff_ffff
+const AGREED = 0xffff_fffe
+
+/**
+ * A number that differs when evidence differs that matters (FNV-1a over accuser and kind, summed): digests compare it.
+ * Once `wanted` agree it no longer matters who they are, or a death among a thousand would be told in thousands of words.
+ */
+export function evidenceOf(kept: readonly Accusation[], wanted: number): number {
   let sum = 0
+  let refusals = 0
   for (const accusation of kept) {
+    if (accusation.kind === 'refused') refusals++
     let hash = accusation.kind === 'refused' ? 0x811c9dc5 : 0x01000193
     for (let i = 0; i < accusation.accuser.length; i++) {
       hash = Math.imul(hash ^ accusation.accuser.charCodeAt(i), 0x01000193)
     }
     sum = (sum + (hash >>> 0)) >>> 0
   }
-  return sum
+  if (refusals >= wanted) return PROVEN
+  return kept.length >= wanted && refusals === 0 ? AGREED : sum
 }

@@ -34,6 +34,11 @@ export class Awareness {
     this.#add(1)
   }
 
+  /** We stood still: whatever is late for the next while is late because of us. Each answer in time heals one step. */
+  stalled(): void {
+    this.#add(this.#max)
+  }
+
   scale(ms: number): number {
     return ms * (this.#score + 1)
   }

@@ -3,7 +3,7 @@
  * array of 2^24 make it allocate 128 MB. So the structure is walked first (lengths against what is left, depth, number
  * of values, no extension types), and only then decoded by msgpackr. Format: the MessagePack specification.
  */
-import { Packr } from 'msgpackr'
+import { Packr, RESERVE_START_SPACE } from 'msgpackr'
 
 /** Deepest nesting of arrays and maps; ours is 6. */
 const DEPTH_MAX = 8
@@ -14,16 +14,19 @@ const codec = new Packr({
   useRecords: false,
   mapsAsObjects: true,
   variableMapSize: true,
-  copyBuffers: true,
   moreTypes: false,
   int64AsType: 'number',
 })
 
-export function packValue(value: unknown): Uint8Array {
-  return codec.pack(value)
+/** `headBytes` are left free before the value, for the caller to fill. */
+export function packValue(value: unknown, headBytes = 0): Uint8Array {
+  return codec.pack(value, RESERVE_START_SPACE + headBytes)
 }
 
-/** The decoded value, or undefined if the bytes are not exactly one well-formed value within the bounds. */
+/**
+ * The decoded value, or undefined if the bytes are not exactly one well-formed value within the bounds. Binary values in
+ * it are windows on `bytes`.
+ */
 export function unpackValue(bytes: Uint8Array): unknown {
   if (!isWellFormed(bytes)) return undefined
   try {

@@ -1,16 +1,18 @@
 /**
  * Messages as bytes. Decoding never throws: whatever arrives ends in a message or in a reason to count.
  *
- *     byte 0   protocol version (1)
+ *     byte 0   protocol version (2); of another version nothing is read
  *     byte 1…  MessagePack map
  *              t  type: 0 ping, 1 ack, 2 ping-req, 3 relayed-ack, 4 nack, 5 push
  *              n  number of the probe (absent in push)
+ *              v  hash of the sender's view (ping)
+ *              r  reports, packed as in reports.ts (ping, ack; absent: none)
  *              g  target's peer id (ping-req)
- *              c  the digest is complete (ping)
- *              d  digest (ping) or wants (ack): [key, incarnation, facts version, report version, status, evidence]
- *              f  facts:   [bytes, signature]
- *              r  reports: [key, incarnation, version, age ms, body]
- *              u  rumours: [key, incarnation, status, reason, age ms, accused id, accusations]
+ *              d  digest:  entries (ping, ack; absent: none); c true: it is complete
+ *              w  wants:   entries (ack, push; absent: none)
+ *                          entry: [key, incarnation, facts version, status, evidence]
+ *              f  facts:   [bytes, signature] (ping, ack, push; absent: none)
+ *              u  rumours: [key, incarnation, status, reason, age ms, accused id, accusations] (the same)
  *                          accusation: [accuser, accuser's incarnation, bucket, kind, signature]
  *
  * Status: 0 alive, 1 suspect, 2 dead, 3 left. Reason: 0 none, 1 daemon-only, 2 silent. Kind: 0 silent, 1 refused.
@@ -21,18 +23,16 @@ import { packValue, unpackValue } from './bounded-msgpack.ts'
 import { AGE_MS_MAX, isAge, isBytes, isInteger, isPeerId, isRecord, isVersion } from './checks.ts'
 import type { SignedFacts } from './facts-signature.ts'
 import { FACTS_BYTES_MAX, SIGNATURE_BYTES } from './facts-signature.ts'
-import { SHORT_ID_LENGTH, isEmptyDelta } from './messages.ts'
-import type { Delta, DigestEntry, Message, ReportEntry, Rumour } from './messages.ts'
+import { DIGEST_MAX, EMPTY_DELTA, NO_REPORTS, SHORT_ID_END } from './messages.ts'
+import type { Delta, Digest, DigestEntry, Message, Rumour } from './messages.ts'
 import type { DeadReason, MemberStatus } from './types.ts'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 /** Lists in one message. */
-const DIGEST_MAX = 1_024
 const FACTS_MAX = 256
-const REPORTS_MAX = 1_024
 const RUMOURS_MAX = 256
 const ACCUSATIONS_MAX = 8
-const REPORT_BODY_MAX = 256
+const REPORTS_BYTES_MAX = 65_536
 const SEQ_MAX = 0xffff_ffff
 
 const TYPES = ['ping', 'ack', 'ping-req', 'relayed-ack', 'nack', 'push'] as const
@@ -42,10 +42,8 @@ const REASONS: readonly (DeadReason | null)[] = [null, 'daemon-only', 'silent']
 export type DecodeVerdict = { ok: true; message: Message } | { ok: false; reason: 'empty' | 'version' | 'malformed' }
 
 export function encodeMessage(message: Message): Uint8Array {
-  const body = packValue(toWire(message))
-  const bytes = new Uint8Array(1 + body.length)
+  const bytes = packValue(toWire(message), 1)
   bytes[0] = PROTOCOL_VERSION
-  bytes.set(body, 1)
   return bytes
 }
 
@@ -58,28 +56,30 @@ export function decodeMessage(bytes: Uint8Array): DecodeVerdict {
 }
 
 function toWire(message: Message): Record<string, unknown> {
-  const t = TYPES.indexOf(message.type)
-  if (message.type === 'push') return { t, ...fromDelta(message.delta) }
-  const n = message.seq
-  if (message.type === 'ping') {
-    const { complete, entries } = message.digest
-    return { t, n, c: complete, d: entries.map(fromEntry), ...fromDelta(message.delta) }
+  const map: Record<string, unknown> = { t: TYPES.indexOf(message.type) }
+  if (message.type !== 'push') map['n'] = message.seq
+  if (message.type === 'ping-req') map['g'] = message.target
+  if (message.type === 'ping') map['v'] = message.view
+  if (message.type === 'ping' || message.type === 'ack') {
+    if (message.reports.length > 0) map['r'] = message.reports
+    if (message.digest !== undefined) {
+      map['c'] = message.digest.complete
+      map['d'] = message.digest.entries.map(fromEntry)
+    }
   }
-  if (message.type === 'ack') return { t, n, d: message.wants.map(fromEntry), ...fromDelta(message.delta) }
-  return message.type === 'ping-req' ? { t, n, g: message.target } : { t, n }
+  if ((message.type === 'ack' || message.type === 'push') && message.wants.length > 0) {
+    map['w'] = message.wants.map(fromEntry)
+  }
+  if (message.type === 'ping' || message.type === 'ack' || message.type === 'push') {
+    const { facts, rumours } = message.delta
+    if (facts.length > 0) map['f'] = facts.map((f) => [f.bytes, f.signature])
+    if (rumours.length > 0) map['u'] = rumours.map(fromRumour)
+  }
+  return map
 }
 
 function fromEntry(e: DigestEntry): unknown[] {
-  return [e.key, e.incarnation, e.factsVersion, e.reportVersion, STATUSES.indexOf(e.status), e.evidence]
-}
-
-function fromDelta(delta: Delta): Record<string, unknown> {
-  if (isEmptyDelta(delta)) return {}
-  return {
-    f: delta.facts.map((f) => [f.bytes, f.signature]),
-    r: delta.reports.map((r) => [r.key, r.incarnation, r.version, wireAge(r.ageMs), r.body]),
-    u: delta.rumours.map(fromRumour),
-  }
+  return [e.key, e.incarnation, e.factsVersion, STATUSES.indexOf(e.status), e.evidence]
 }
 
 function wireAge(ageMs: number): number {
@@ -101,23 +101,38 @@ function fromRumour(r: Rumour): unknown[] {
 function fromWire(map: Record<string, unknown>): Message | undefined {
   const type = typeof map['t'] === 'number' ? TYPES[map['t']] : undefined
   if (type === undefined) return undefined
-  if (type === 'push') {
-    const delta = toDelta(map)
-    return delta && { type, delta }
-  }
   const seq = map['n']
+  if (type === 'push') return toPush(map)
   if (!isInteger(seq, 0, SEQ_MAX)) return undefined
   if (type === 'nack' || type === 'relayed-ack') return { type, seq }
   if (type === 'ping-req') return isPeerId(map['g']) ? { type, seq, target: map['g'] } : undefined
-  const entries = toList(map['d'], DIGEST_MAX, toEntry)
+  const reports = map['r'] ?? NO_REPORTS
   const delta = toDelta(map)
-  if (entries === undefined || delta === undefined) return undefined
-  if (type === 'ack') return { type, seq, wants: entries, delta }
-  return typeof map['c'] === 'boolean' ? { type, seq, digest: { complete: map['c'], entries }, delta } : undefined
+  const digest = map['d'] === undefined ? {} : toDigest(map)
+  if (delta === undefined || digest === undefined || !isBytes(reports, 0, REPORTS_BYTES_MAX)) return undefined
+  if (type === 'ping') {
+    const view = map['v']
+    return isInteger(view, 0, 0xffff_ffff) ? { type, seq, view, reports, delta, ...digest } : undefined
+  }
+  const wants = toList(map['w'], DIGEST_MAX, toEntry)
+  return wants && { type, seq, reports, delta, wants, ...digest }
 }
 
-/** Each item must parse, or the whole list is refused. */
+function toPush(map: Record<string, unknown>): Message | undefined {
+  const delta = toDelta(map)
+  const wants = toList(map['w'], DIGEST_MAX, toEntry)
+  return delta && wants && { type: 'push', delta, wants }
+}
+
+function toDigest(map: Record<string, unknown>): { digest: Digest } | undefined {
+  const entries = toList(map['d'], DIGEST_MAX, toEntry)
+  const complete = map['c']
+  return entries && typeof complete === 'boolean' ? { digest: { complete, entries } } : undefined
+}
+
+/** Each item must parse, or the whole list is refused. Absent is empty. */
 function toList<T>(value: unknown, max: number, parse: (item: unknown[]) => T | undefined): T[] | undefined {
+  if (value === undefined) return []
   if (!Array.isArray(value) || value.length > max) return undefined
   const list: T[] = []
   for (const item of value as unknown[]) {
@@ -129,32 +144,27 @@ function toList<T>(value: unknown, max: number, parse: (item: unknown[]) => T | 
 }
 
 function toDelta(map: Record<string, unknown>): Delta | undefined {
-  const facts = toList(map['f'] ?? [], FACTS_MAX, toFacts)
-  const reports = toList(map['r'] ?? [], REPORTS_MAX, toReport)
-  const rumours = toList(map['u'] ?? [], RUMOURS_MAX, toRumour)
-  return facts && reports && rumours && { facts, reports, rumours }
+  if (map['f'] === undefined && map['u'] === undefined) return EMPTY_DELTA
+  const facts = toList(map['f'], FACTS_MAX, toFacts)
+  const rumours = toList(map['u'], RUMOURS_MAX, toRumour)
+  return facts && rumours && { facts, rumours }
 }
 
-function isKey(value: unknown): value is string {
-  return typeof value === 'string' && value.length === SHORT_ID_LENGTH
+function isKey(value: unknown): value is number {
+  return isInteger(value, 0, SHORT_ID_END - 1)
 }
 
-function toEntry([key, incarnation, factsVersion, reportVersion, statusCode, evidence]: unknown[]):
-  DigestEntry | undefined {
+function toEntry([key, incarnation, factsVersion, statusCode, evidence]: unknown[]): DigestEntry | undefined {
   const status = typeof statusCode === 'number' ? STATUSES[statusCode] : undefined
-  if (!isKey(key) || !isVersion(incarnation) || !isVersion(factsVersion) || !isVersion(reportVersion)) return undefined
+  if (!isKey(key) || !isVersion(incarnation) || !isVersion(factsVersion)) return undefined
   if (status === undefined || !isInteger(evidence, 0, 0xffff_ffff)) return undefined
-  return { key, incarnation, factsVersion, reportVersion, status, evidence }
+  return { key, incarnation, factsVersion, status, evidence }
 }
 
 function toFacts([bytes, signature]: unknown[]): SignedFacts | undefined {
   if (!isBytes(bytes, 1, FACTS_BYTES_MAX) || !isBytes(signature, SIGNATURE_BYTES, SIGNATURE_BYTES)) return undefined
-  return { bytes, signature }
-}
-
-function toReport([key, incarnation, version, ageMs, body]: unknown[]): ReportEntry | undefined {
-  if (!isKey(key) || !isVersion(incarnation) || !isVersion(version) || !isAge(ageMs)) return undefined
-  return isBytes(body, 1, REPORT_BODY_MAX) ? { key, incarnation, version, ageMs, body } : undefined
+  // Copies: a record outlives the frame that it came in.
+  return { bytes: bytes.slice(), signature: signature.slice() }
 }
 
 function toRumour([key, incarnation, statusCode, reasonCode, ageMs, accused, list]: unknown[]): Rumour | undefined {
@@ -178,6 +188,6 @@ function toAccusation(accused: unknown, incarnation: number, item: unknown[]): A
     accuserIncarnation,
     bucket,
     kind: kind === 1 ? 'refused' : 'silent',
-    signature,
+    signature: signature.slice(),
   }
 }

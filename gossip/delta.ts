@@ -1,11 +1,10 @@
 /**
- * Reconciliation: what do I owe a peer that holds these versions, and what should I ask it for? Under a size bound the
- * order decides who starves: verdicts first, because they are small and urgent, then whatever is furthest behind
- * (scuttlebutt's fair ordering, van Renesse et al. 2008, section 3).
+ * Reconciliation of the slow part: what do I owe a peer that holds these versions, and what should I ask it for? Under a
+ * size bound the order decides who starves: verdicts first, because they are small and urgent, then facts in random order
+ * (the caller shuffles).
  */
 import { SIGNATURE_BYTES } from './facts-signature.ts'
-import { SHORT_ID_LENGTH } from './messages.ts'
-import type { Delta, DigestEntry, Rumour, ShortId } from './messages.ts'
+import type { Delta, Digest, DigestEntry, Rumour, ShortId } from './messages.ts'
 import { entryOf, isNewer } from './records.ts'
 import type { MemberState, Records } from './records.ts'
 
@@ -13,10 +12,7 @@ import type { MemberState, Records } from './records.ts'
 export interface Owed {
   state: MemberState
   facts: boolean
-  report: boolean
   rumour: boolean
-  /** Report versions it is behind; Infinity if it lacks the facts. */
-  gap: number
 }
 
 export interface Difference {
@@ -24,8 +20,8 @@ export interface Difference {
   wants: DigestEntry[]
 }
 
-/** Compares a peer's entries with what is held. Members that it did not name are the caller's affair. */
-export function difference(records: Records, entries: readonly DigestEntry[]): Difference {
+/** Compares a peer's entries with what is held. Members that a complete digest does not name are owed in full. */
+export function difference(records: Records, { complete, entries }: Digest): Difference {
   const owed: Owed[] = []
   const wants: DigestEntry[] = []
   for (const entry of entries) {
@@ -39,32 +35,33 @@ export function difference(records: Records, entries: readonly DigestEntry[]): D
     if (debt !== undefined) owed.push(debt)
     if (isBehind(mine, entry)) wants.push(mine)
   }
+  if (complete) {
+    const named = new Set(entries.map((entry) => entry.key))
+    for (const state of records.all) if (!named.has(state.key) && !state.quiet) owed.push(owedInFull(state))
+  }
   return { owed, wants }
 }
 
 export function owedInFull(state: MemberState): Owed {
-  return { state, facts: true, report: true, rumour: state.status !== 'alive', gap: Infinity }
+  return { state, facts: true, rumour: state.status !== 'alive' }
 }
 
 function unknown(key: ShortId): DigestEntry {
-  return { key, incarnation: 0, factsVersion: 0, reportVersion: 0, status: 'alive', evidence: 0 }
+  return { key, incarnation: 0, factsVersion: 0, status: 'alive', evidence: 0 }
 }
 
 function owes(state: MemberState, mine: DigestEntry, theirs: DigestEntry): Owed | undefined {
   const facts = isNewer(mine.incarnation, mine.factsVersion, theirs.incarnation, theirs.factsVersion)
-  const report = isNewer(mine.incarnation, mine.reportVersion, theirs.incarnation, theirs.reportVersion)
   const rumour =
     mine.incarnation > theirs.incarnation
       ? mine.status !== 'alive'
       : mine.incarnation === theirs.incarnation && knowsWorse(mine, theirs)
-  if (!facts && !report && !rumour) return undefined
-  return { state, facts, report, rumour, gap: facts ? Infinity : mine.reportVersion - theirs.reportVersion }
+  return facts || rumour ? { state, facts, rumour } : undefined
 }
 
 function isBehind(mine: DigestEntry, theirs: DigestEntry): boolean {
   return (
     isNewer(theirs.incarnation, theirs.factsVersion, mine.incarnation, mine.factsVersion) ||
-    isNewer(theirs.incarnation, theirs.reportVersion, mine.incarnation, mine.reportVersion) ||
     (theirs.incarnation === mine.incarnation && knowsWorse(theirs, mine))
   )
 }
@@ -78,53 +75,57 @@ function knowsWorse(a: DigestEntry, b: DigestEntry): boolean {
   return a.status === 'suspect' && a.evidence !== b.evidence
 }
 
+/**
+ * What is held, at most `max` entries: own, then the suspected, then what changed last, then the rest in turn, from
+ * `cursor` on: so that what chance hides from one exchange after the other comes up all the same.
+ */
+export function digestOf(records: Records, self: MemberState, max: number, cursor: number): Digest {
+  const named = new Set([self])
+  const { all, present, recent } = records
+  for (const state of present) if (state.status === 'suspect' && named.size < max) named.add(state)
+  for (const state of recent) if (!state.quiet && named.size < max) named.add(state)
+  let passed = 0
+  for (; passed < all.length && named.size < max; passed++) {
+    const state = all[(cursor + passed) % all.length]!
+    if (!state.quiet) named.add(state)
+  }
+  return { complete: passed === all.length, entries: [...named].map(entryOf) }
+}
+
 /** As much of what is owed as fits, and the rest. A member's rumour always travels with its facts. */
 export function fillDelta(
-  owed: Owed[],
+  owed: readonly Owed[],
   bytesMax: number,
   nowMs: number,
 ): { delta: Delta; bytes: number; rest: Owed[] } {
-  const delta: Delta = { facts: [], reports: [], rumours: [] }
+  const delta: Delta = { facts: [], rumours: [] }
   const rest: Owed[] = []
   let bytes = 0
-  const ordered = owed.toSorted((a, b) => Number(b.rumour) - Number(a.rumour) || compareGaps(a.gap, b.gap))
-  for (const debt of ordered) {
-    const size = estimateBytes(debt)
-    if (bytes + size > bytesMax && bytes > 0) {
-      rest.push(debt)
-      continue
+  for (const urgent of [true, false]) {
+    for (const debt of owed) {
+      if (debt.rumour !== urgent) continue
+      const size = estimateBytes(debt)
+      if (bytes + size > bytesMax && bytes > 0) {
+        rest.push(debt)
+        continue
+      }
+      bytes += size
+      if (debt.facts) delta.facts.push(debt.state.signed)
+      const rumour = debt.rumour ? rumourOf(debt.state, nowMs) : undefined
+      if (rumour !== undefined) delta.rumours.push(rumour)
     }
-    bytes += size
-    const { state } = debt
-    if (debt.facts) delta.facts.push(state.signed)
-    if (debt.report && state.reportVersion > 0) {
-      delta.reports.push({
-        key: state.key,
-        incarnation: state.facts.incarnation,
-        version: state.reportVersion,
-        ageMs: nowMs - state.sampledAtMs,
-        body: state.reportBody,
-      })
-    }
-    const rumour = debt.rumour ? rumourOf(state, nowMs) : undefined
-    if (rumour !== undefined) delta.rumours.push(rumour)
   }
   return { delta, bytes, rest }
 }
 
-function compareGaps(a: number, b: number): number {
-  return a === b ? 0 : b - a
-}
-
 /** Upper estimates of the encoded sizes (headers, numbers of nine bytes). */
 const NUMBERS_BYTES = 40
-const RUMOUR_BYTES = 2 * NUMBERS_BYTES + SHORT_ID_LENGTH + 54
+const RUMOUR_BYTES = 2 * NUMBERS_BYTES + 54
 const ACCUSATION_BYTES = 54 + SIGNATURE_BYTES + NUMBERS_BYTES
 
-function estimateBytes({ state, facts, report, rumour }: Owed): number {
+function estimateBytes({ state, facts, rumour }: Owed): number {
   return (
     (facts ? state.signed.bytes.length + SIGNATURE_BYTES + 10 : 0) +
-    (report ? state.reportBody.length + SHORT_ID_LENGTH + NUMBERS_BYTES : 0) +
     (rumour ? RUMOUR_BYTES + state.accusations.length * ACCUSATION_BYTES : 0)
   )
 }

@@ -37,6 +37,21 @@ export interface ParsedFacts {
 
 export type FactsVerdict = { ok: true; parsed: ParsedFacts } | { ok: false; reason: string }
 
+/**
+ * Reads a record that arrived. A process with many nodes may remember what it has read: `signed` is then the copy to
+ * keep, equal to the one given.
+ */
+export type FactsReader = (
+  signed: SignedFacts,
+) => { ok: true; parsed: ParsedFacts; signed: SignedFacts } | { ok: false; reason: string }
+
+export const readFacts: FactsReader = (signed) => {
+  const verdict = parseFacts(signed.bytes)
+  if (!verdict.ok) return verdict
+  // What was decoded are windows on a received frame: kept as they are, each record would keep its frame alive.
+  return { ...verdict, signed: { bytes: new Uint8Array(signed.bytes), signature: new Uint8Array(signed.signature) } }
+}
+
 /** Bytes of one record's slow part: as many addresses of each kind fit as are allowed. */
 export const FACTS_BYTES_MAX = 32_768
 export const SIGNATURE_BYTES = 64

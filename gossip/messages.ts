@@ -1,24 +1,33 @@
 /**
- * What members say to each other. One exchange is scuttlebutt reconciliation (van Renesse et al. 2008) on the back of a
- * SWIM probe:
+ * What members say to each other. Load reports change all the time, and a report is hardly larger than its version
+ * number: so they are not announced but simply told, freshest first. Facts and verdicts change rarely: of them a ping
+ * carries one hash over all (`view`), and only where two views differ follows scuttlebutt reconciliation (van Renesse et
+ * al. 2008) on the back of the SWIM probe:
  *
- *     A ──ping  (digest: the versions A holds)──────────────▶ B
- *     A ◀──ack  (delta: what A lacks; wants: what B lacks)─── B     larger deltas follow as a push on the bulk stream
- *     A ──push  (delta: what B wanted)──────────────────────▶ B
+ *     A ──ping (view hash, reports)────────────────▶ B
+ *     A ◀──ack (what A seemed not to know)────────── B     the end, if the hashes agree; else the ack also has a digest
+ *     A ──push (what B lacks; wants: what A lacks)─▶ B
+ *     A ◀──push (what A wanted)───────────────────── B
  *
- *     A ──ping-req (target)──▶ B ──ping──▶ target, then B answers A with an ack or a nack under A's number
+ *     A ──ping-req (target)──▶ B ──ping──▶ target, then B answers A with a relayed ack or a nack under A's number
  */
 import type { Accusation } from './accusations.ts'
 import type { SignedFacts } from './facts-signature.ts'
 import type { DeadReason, MemberStatus } from './types.ts'
 
-/** A member's name in digests: the end of its peer id, 11 base58 digits ≈ 64 bits of its public key. */
-export type ShortId = string
+/** A member's name in digests and reports: the last 8 base58 digits of its peer id as a number, about 47 random bits. */
+export type ShortId = number
 
-export const SHORT_ID_LENGTH = 11
+const SHORT_ID_DIGITS = 8
+export const SHORT_ID_END = 58 ** SHORT_ID_DIGITS
+const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+const DIGIT_VALUES = new Map(Array.from(BASE58, (digit, value) => [digit, value]))
 
+/** The id must be one (isPeerId). */
 export function shortId(id: string): ShortId {
-  return id.slice(-SHORT_ID_LENGTH)
+  let key = 0
+  for (let at = id.length - SHORT_ID_DIGITS; at < id.length; at++) key = key * 58 + (DIGIT_VALUES.get(id[at]!) ?? 0)
+  return key
 }
 
 /** What one side holds about one member. All zero: "I have never heard of it, tell me". */
@@ -26,26 +35,18 @@ export interface DigestEntry {
   key: ShortId
   incarnation: number
   factsVersion: number
-  reportVersion: number
   status: MemberStatus
   /** `evidenceOf` the accusations held. */
   evidence: number
 }
 
+/** Entries in one message, at most. */
+export const DIGEST_MAX = 1_024
+
 export interface Digest {
   /** False if members were left out for size: then a missing one says nothing. */
   complete: boolean
   entries: DigestEntry[]
-}
-
-export interface ReportEntry {
-  key: ShortId
-  incarnation: number
-  version: number
-  /** Age of the sample when sent. */
-  ageMs: number
-  /** MessagePack map { l: load, s: source, … }, relayed as it came. */
-  body: Uint8Array
 }
 
 /**
@@ -65,21 +66,36 @@ export interface Rumour {
 
 export interface Delta {
   facts: SignedFacts[]
-  reports: ReportEntry[]
   rumours: Rumour[]
 }
 
+/** Load reports of several members, packed (reports.ts). Read where it is used: hundreds come in one message. */
+export type ReportBlock = Uint8Array
+
 export type Message =
-  | { type: 'ping'; seq: number; digest: Digest; delta: Delta }
-  | { type: 'ack'; seq: number; delta: Delta; wants: DigestEntry[] }
+  | {
+      type: 'ping'
+      seq: number
+      /** Hash of the slow part of the sender's view. */
+      view: number
+      reports: ReportBlock
+      delta: Delta
+      /** With a greeting: nobody need guess what a newcomer knows. */
+      digest?: Digest
+    }
+  | { type: 'ack'; seq: number; reports: ReportBlock; delta: Delta; wants: DigestEntry[]; digest?: Digest }
   | { type: 'ping-req'; seq: number; target: string }
   /** The target was reached on behalf of the receiver. */
   | { type: 'relayed-ack'; seq: number }
   | { type: 'nack'; seq: number }
-  | { type: 'push'; delta: Delta }
+  | { type: 'push'; delta: Delta; wants: DigestEntry[] }
 
-export const EMPTY_DELTA: Delta = Object.freeze({ facts: [], reports: [], rumours: [] })
+export const EMPTY_DELTA: Delta = Object.freeze({
+  facts: Object.freeze<SignedFacts[]>([]) as SignedFacts[],
+  rumours: Object.freeze<Rumour[]>([]) as Rumour[],
+})
+export const NO_REPORTS: ReportBlock = new Uint8Array(0)
 
-export function isEmptyDelta({ facts, reports, rumours }: Delta): boolean {
-  return facts.length === 0 && reports.length === 0 && rumours.length === 0
+export function isEmptyDelta({ facts, rumours }: Delta): boolean {
+  return facts.length === 0 && rumours.length === 0
 }

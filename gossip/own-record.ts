@@ -8,9 +8,9 @@ import { isSignedBy, parseFacts, signFacts, wrongField } from './facts-signature
 import type { ParsedFacts, SignedFacts } from './facts-signature.ts'
 import type { Signer, Verifier } from './identity.ts'
 import { PROTOCOL_VERSION } from './codec.ts'
-import { newState, packReportBody } from './records.ts'
+import { newState } from './records.ts'
 import type { MemberState } from './records.ts'
-import type { LoadReport, MemberFacts, OwnFacts } from './types.ts'
+import type { MemberFacts, OwnFacts } from './types.ts'
 
 export class OwnRecord {
   readonly state: MemberState
@@ -31,15 +31,6 @@ export class OwnRecord {
     this.#replace(facts, held.incarnation, this.state.factsVersion + 1, status === 'left')
   }
 
-  setLoad(report: LoadReport, nowMs: number): void {
-    const load = Number.isFinite(report.load) ? report.load : 0
-    this.state.reportVersion++
-    this.state.reportBody = packReportBody(load, report.source)
-    this.state.load = Math.max(0, load)
-    this.state.source = report.source
-    this.state.sampledAtMs = nowMs - Math.max(0, report.ageMs)
-  }
-
   /** A higher incarnation: whoever suspected the old one has to think again. */
   raiseIncarnation(above: number): void {
     const incarnation = Math.min(VERSION_MAX, Math.max(above, this.state.facts.incarnation) + 1)
@@ -53,28 +44,15 @@ export class OwnRecord {
   }
 
   /**
-   * Somebody holds facts about us. If they are genuine and not older than ours, yet not ours, they are from an earlier
-   * life: jump past them. Returns whether it did.
+   * Whether facts about us that somebody holds are genuine and not older than ours, yet not ours: they are from an
+   * earlier life, or from somebody who lives under our identity.
    */
-  jumpPast(parsed: ParsedFacts, signed: SignedFacts, verify: Verifier): boolean {
+  isRivalled(parsed: ParsedFacts, signed: SignedFacts, verify: Verifier): boolean {
     const { incarnation } = this.state.facts
     const theirs = parsed.facts.incarnation
     if (theirs < incarnation || (theirs === incarnation && parsed.version < this.state.factsVersion)) return false
     if (Buffer.compare(signed.bytes, this.state.signed.bytes) === 0) return false
-    if (!isSignedBy(this.state.id, signed, verify)) return false
-    this.raiseIncarnation(theirs)
-    return true
-  }
-
-  /** Somebody holds a later report of this incarnation than we made. Unsigned, so it may be a lie: it costs a number. */
-  jumpPastReport(version: number): void {
-    if (version < this.state.reportVersion) return
-    if (version > VERSION_MAX / 2) {
-      this.raiseIncarnation(0)
-      this.state.reportVersion = 1
-    } else {
-      this.state.reportVersion = version + 1
-    }
+    return isSignedBy(this.state.id, signed, verify)
   }
 
   #replace(facts: OwnFacts, incarnation: number, version: number, left: boolean): void {

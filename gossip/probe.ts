@@ -30,32 +30,42 @@ export interface Probe {
  */
 export class ProbeOrder {
   #order: string[] = []
-  #known = new Set<string>()
+  #known: ReadonlySet<string> = new Set()
+  #candidates: readonly string[] = []
   readonly #random: () => number
 
   constructor(random: () => number) {
     this.#random = random
   }
 
-  /** The next target among `candidates`, or undefined if there are none. */
-  next(candidates: ReadonlySet<string>, isFresh: (id: string) => boolean): string | undefined {
+  /** The next target among those candidates that are ready to be probed, or undefined if there are none. */
+  next(
+    candidates: readonly string[],
+    isReady: (id: string) => boolean,
+    isFresh: (id: string) => boolean,
+  ): string | undefined {
+    if (candidates !== this.#candidates) this.#adopt(candidates)
+    return this.#takeStale(isReady, isFresh) ?? this.#newRound(isReady, isFresh)
+  }
+
+  #adopt(candidates: readonly string[]): void {
     for (const id of candidates) {
       if (!this.#known.has(id)) this.#order.splice(Math.floor(this.#random() * (this.#order.length + 1)), 0, id)
     }
+    this.#candidates = candidates
     this.#known = new Set(candidates)
-    return this.#takeStale(candidates, isFresh) ?? this.#newRound(candidates, isFresh)
   }
 
-  #newRound(candidates: ReadonlySet<string>, isFresh: (id: string) => boolean): string | undefined {
-    this.#order = shuffle([...candidates], this.#random)
+  #newRound(isReady: (id: string) => boolean, isFresh: (id: string) => boolean): string | undefined {
+    this.#order = shuffle(this.#candidates.filter(isReady), this.#random)
     const last = this.#order.findLastIndex((id) => !isFresh(id))
     return last < 0 ? this.#order.pop() : this.#order.splice(last, 1)[0]
   }
 
-  #takeStale(candidates: ReadonlySet<string>, isFresh: (id: string) => boolean): string | undefined {
+  #takeStale(isReady: (id: string) => boolean, isFresh: (id: string) => boolean): string | undefined {
     for (;;) {
       const id = this.#order.pop()
-      if (id === undefined || (candidates.has(id) && !isFresh(id))) return id
+      if (id === undefined || (this.#known.has(id) && isReady(id) && !isFresh(id))) return id
     }
   }
 }
@@ -84,6 +94,14 @@ export class Probes {
 
   nack(seq: number, from: string): void {
     this.#bySeq.get(seq)?.pendingHelpers.delete(from)
+  }
+
+  /** Nothing sent to this member arrived: as a helper it owes no nack, as a target it waits for helpers from now on. */
+  unreachable(id: string, nowMs: number): void {
+    for (const probe of this.#bySeq.values()) {
+      probe.pendingHelpers.delete(id)
+      if (probe.target === id) probe.timeoutAtMs = Math.min(probe.timeoutAtMs, nowMs)
+    }
   }
 
   /** Probes that want helpers now, and probes that have failed (and are gone from here). */
@@ -152,14 +170,19 @@ export class Errands {
     return errand
   }
 
-  expired(nowMs: number): Errand[] {
+  /** Errands whose time is up, and those to a target that cannot be reached. They are gone from here. */
+  expired(nowMs: number, unreachable?: string): Errand[] {
     const expired: Errand[] = []
     for (const [seq, errand] of this.#bySeq) {
-      if (nowMs < errand.deadlineAtMs) continue
+      if (nowMs < errand.deadlineAtMs && errand.target !== unreachable) continue
       this.#bySeq.delete(seq)
       expired.push(errand)
     }
     return expired
+  }
+
+  clear(): void {
+    this.#bySeq.clear()
   }
 
   nextDueMs(): number {

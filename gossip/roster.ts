@@ -1,52 +1,48 @@
 /**
- * Who is a member, and what this node thinks of each: facts, reports and rumours come in, statuses change, events go
- * out. Here accusations are made and believed (verdicts.ts holds the law), and here this node defends itself.
- *
- *              accusation                  enough accusers, time
- *     alive ───────────────▶ suspect ─────────────────────────────▶ dead
- *       ▲                       │                                     │
- *       └──── higher incarnation, signed by the member itself ────────┘        left: its facts say so
+ * Who is a member: facts and rumours come in, records and what is thought of them change, events go out. Two things are
+ * kept apart: what this node thinks of the others (standing.ts), and how it answers what is said about itself
+ * (self-defence.ts).
  */
-import { accuse, keepAccusation } from './accusations.ts'
-import type { AccusationKind } from './accusations.ts'
+import { isGenuine } from './accusations.ts'
 import type { Awareness } from './awareness.ts'
 import type { GossipConfig } from './config.ts'
-import { fillDelta, owedInFull } from './delta.ts'
-import { parseFacts } from './facts-signature.ts'
-import type { SignedFacts } from './facts-signature.ts'
+import { HEARD } from './counters.ts'
+import type { CoreCounters } from './counters.ts'
+import type { FactsReader, SignedFacts } from './facts-signature.ts'
 import type { Signer, Verifier } from './identity.ts'
-import { EMPTY_DELTA, shortId } from './messages.ts'
-import type { Delta, DigestEntry, Rumour } from './messages.ts'
+import { shortId } from './messages.ts'
+import type { Delta, Rumour } from './messages.ts'
+import { Overlay } from './overlay.ts'
 import type { OwnRecord } from './own-record.ts'
-import { Records, toMember } from './records.ts'
+import { Records, isPresent, toMember } from './records.ts'
 import type { MemberState } from './records.ts'
 import type { SelfDoubt } from './self-doubt.ts'
-import type { DeadReason, Member, MemberFacts, MemberStatus, MembershipEvent, OwnFacts } from './types.ts'
+import { SelfDefence } from './self-defence.ts'
+import { Standing } from './standing.ts'
+import type { StandingActions } from './standing.ts'
+import type { Member, MemberFacts, MembershipEvent, OwnFacts } from './types.ts'
 import { Verdicts } from './verdicts.ts'
 
+/** More records than this in one message are reconciliation, and nothing to spread further. */
+const NEWS_FACTS_MAX = 16
+
 /** What the roster wants done. */
-export interface RosterActions {
+export interface RosterActions extends Pick<StandingActions, 'news' | 'warn'> {
   emit(event: MembershipEvent): void
-  /** To the member concerned, if any, and to as many others as are told at once. */
-  broadcast(delta: Delta, concerned: string | undefined): void
   /** There is reason to probe this member now. */
   probe(id: string, nowMs: number): void
-}
-
-export interface RosterCounters {
-  factsRefused: number
-  accusationsMade: number
-  refutations: number
 }
 
 export interface RosterParts {
   config: GossipConfig
   signer: Signer
   verify: Verifier
+  readFacts: FactsReader
+  admits: (id: string) => boolean
   own: OwnRecord
   awareness: Awareness
   doubt: SelfDoubt
-  counters: RosterCounters
+  counters: CoreCounters
   actions: RosterActions
 }
 
@@ -54,154 +50,131 @@ export class Roster {
   readonly own: OwnRecord
   readonly records: Records
   readonly verdicts: Verdicts
+  readonly overlay: Overlay
+  readonly standing: Standing
+  readonly defence: SelfDefence
+  readonly #parts: RosterParts
   readonly #config: GossipConfig
-  readonly #signer: Signer
-  readonly #verify: Verifier
-  readonly #awareness: Awareness
-  readonly #doubt: SelfDoubt
-  readonly #counters: RosterCounters
+  readonly #counters: CoreCounters
   readonly #actions: RosterActions
+  #byName: MemberState[] | undefined
 
   constructor(parts: RosterParts) {
-    this.own = parts.own
-    this.records = new Records(parts.config.membersMax, parts.verify)
-    this.records.insert(parts.own.state)
-    this.verdicts = new Verdicts(parts.config, this.records, parts.verify)
-    this.#config = parts.config
-    this.#signer = parts.signer
-    this.#verify = parts.verify
-    this.#awareness = parts.awareness
-    this.#doubt = parts.doubt
-    this.#counters = parts.counters
-    this.#actions = parts.actions
+    const { config, own, verify, counters, actions } = parts
+    this.own = own
+    this.records = new Records(own.state, config.membersMax, verify)
+    this.verdicts = new Verdicts(config, this.records, verify)
+    this.overlay = new Overlay(own.state.id, this.records.present, config)
+    this.#parts = parts
+    this.#config = config
+    this.#counters = counters
+    this.#actions = actions
+    const { records, verdicts, overlay } = this
+    this.standing = new Standing({
+      ...parts,
+      records,
+      verdicts,
+      overlay,
+      actions: {
+        changed: (state, from, nowMs) => actions.emit({ type: 'status', member: this.#member(state, nowMs), from }),
+        forget: (state) => this.#forget(state),
+        news: actions.news,
+        warn: actions.warn,
+      },
+    })
+    this.defence = new SelfDefence({
+      ...parts,
+      changed: (nowMs) => this.#ownChanged(nowMs),
+      twin: (address) => actions.emit({ type: 'twin', address }),
+    })
   }
 
+  get hasLeft(): boolean {
+    return this.own.state.status === 'left'
+  }
+
+  /** Ordered by name, then id. */
   members(nowMs: number): Member[] {
-    return [...this.records.all()]
-      .map((state) => toMember(state, this.own.state.id, nowMs))
-      .sort((a, b) => compareText(a.facts.name, b.facts.name) || compareText(a.facts.id, b.facts.id))
+    this.#byName ??= this.records.all.toSorted(
+      (a, b) => compareText(a.facts.name, b.facts.name) || compareText(a.id, b.id),
+    )
+    return this.#byName.map((state) => this.#member(state, nowMs))
   }
 
-  /** Everybody but this node, in one of these statuses. */
-  others(statuses: readonly MemberStatus[]): MemberState[] {
-    return [...this.records.all()].filter((state) => state !== this.own.state && statuses.includes(state.status))
+  member(id: string, nowMs: number): Member | undefined {
+    const state = this.records.get(id)
+    return state && this.#member(state, nowMs)
   }
 
   setFacts(facts: OwnFacts, nowMs: number): void {
     this.own.setFacts(facts)
+    this.#ownChanged(nowMs)
     this.#emitFacts(this.own.state, nowMs)
   }
 
-  // -- verdicts -------------------------------------------------------------------------------------------------
-
-  accuse(state: MemberState, kind: AccusationKind, nowMs: number): void {
-    if (state.id === this.own.state.id || this.own.state.status === 'left' || this.#doubt.isUnsure(nowMs)) return
-    if (state.status !== 'alive' && state.status !== 'suspect') return
-    if (state.accusations.some((a) => a.accuser === this.own.state.id && (a.kind === 'refused' || kind === 'silent')))
-      return
-    const { incarnation } = this.own.state.facts
-    const accusation = accuse(
-      { id: state.id, incarnation: state.facts.incarnation },
-      incarnation,
-      kind,
-      nowMs,
-      this.#signer,
-    )
-    if (!keepAccusation(state.accusations, accusation)) return
-    this.#counters.accusationsMade++
-    this.#suspect(state, 0, nowMs)
-    this.#judge(state, nowMs)
-    this.#tellUrgently(state, nowMs)
+  leave(nowMs: number): void {
+    this.own.leave(nowMs)
+    this.#ownChanged(nowMs)
   }
 
-  /** There is evidence against a member: it is suspect, if it was alive. */
-  #suspect(state: MemberState, ageMs: number, nowMs: number): void {
-    if (state.status !== 'alive') return
-    this.verdicts.begin(state, ageMs, nowMs)
-    this.#setStatus(state, 'suspect', undefined, nowMs)
-  }
-
-  #judge(state: MemberState, nowMs: number): void {
-    const reason = this.verdicts.judge(state, nowMs)
-    if (reason === undefined) return
-    this.#setStatus(state, 'dead', reason, nowMs)
-    this.#tellUrgently(state, nowMs)
-  }
-
-  /** Suspicions whose time is up. */
-  judgeSuspects(nowMs: number): void {
-    if (this.#doubt.isUnsure(nowMs)) return
-    for (const state of this.others(['suspect'])) this.#judge(state, nowMs)
-  }
-
-  #setStatus(state: MemberState, status: MemberStatus, reason: DeadReason | undefined, nowMs: number): void {
-    const from = state.status
-    if (from === status) return
-    state.status = status
-    state.deadReason = reason
-    state.statusSinceMs = nowMs
-    if (status !== 'suspect') this.verdicts.end(state)
-    if (status === 'alive') state.accusations = []
-    if (status === 'dead' || status === 'left') this.verdicts.silence(state)
-    this.#actions.emit({ type: 'status', member: toMember(state, this.own.state.id, nowMs), from })
-  }
-
-  #refute(above: number): void {
-    if (this.own.state.status === 'left') return
-    this.own.raiseIncarnation(above)
-    this.#awareness.hadToRefute()
-    this.#counters.refutations++
-    this.#actions.broadcast({ ...EMPTY_DELTA, facts: [this.own.state.signed] }, undefined)
-  }
-
-  /** Somebody's versions of us, unsigned: believed only as far as it costs nothing. */
-  hearAboutSelf(entry: DigestEntry): void {
-    const own = this.own.state
-    if (entry.key !== own.key || entry.incarnation !== own.facts.incarnation) return
-    if (entry.reportVersion > own.reportVersion) this.own.jumpPastReport(entry.reportVersion)
-    if (entry.status !== 'alive') this.#refute(entry.incarnation)
+  /** Members that are not admitted any more are forgotten at once, whatever their status. */
+  expel(nowMs: number): void {
+    const { own, admits } = this.#parts
+    const expelled = this.records.all.filter(({ id }) => id !== own.state.id && !admits(id))
+    for (const state of expelled) this.standing.expel(state, nowMs)
   }
 
   // -- records --------------------------------------------------------------------------------------------------
 
-  merge(delta: Delta, nowMs: number): void {
-    const rumours = new Map(delta.rumours.map((rumour) => [rumour.key, rumour]))
-    for (const signed of delta.facts) this.#mergeFacts(signed, rumours, nowMs)
-    for (const entry of delta.reports) {
-      if (entry.key !== this.own.state.key) this.records.admitReport(entry, nowMs)
-      else if (entry.incarnation === this.own.state.facts.incarnation && entry.version > this.own.state.reportVersion) {
-        this.own.jumpPastReport(entry.version)
-      }
+  merge(delta: Delta, from: string, nowMs: number): void {
+    const isNews = delta.facts.length <= NEWS_FACTS_MAX
+    for (const signed of delta.facts) this.#mergeFacts(signed, delta.rumours, isNews ? from : undefined, nowMs)
+    // One of each member: to check what a sender repeats a thousand times would cost seconds.
+    for (const rumour of new Map(delta.rumours.map((one) => [one.key, one])).values()) {
+      if (!this.#mergeRumour(rumour, from, nowMs)) return
     }
-    for (const rumour of delta.rumours) this.#mergeRumour(rumour, nowMs)
   }
 
-  #mergeFacts(signed: SignedFacts, rumours: Map<string, Rumour>, nowMs: number): void {
-    const verdict = parseFacts(signed.bytes)
-    if (!verdict.ok) {
+  #mergeFacts(signed: SignedFacts, rumours: readonly Rumour[], newsFrom: string | undefined, nowMs: number): void {
+    const reading = this.#parts.readFacts(signed)
+    if (!reading.ok) {
       this.#counters.factsRefused++
       return
     }
-    const { parsed } = verdict
-    if (parsed.facts.id === this.own.state.id) {
-      if (this.own.state.status === 'left' || !this.own.jumpPast(parsed, signed, this.#verify)) return
-      this.#actions.broadcast({ ...EMPTY_DELTA, facts: [this.own.state.signed] }, undefined)
+    const { parsed } = reading
+    const { id } = parsed.facts
+    if (id === this.own.state.id) {
+      this.defence.meetOurselves(parsed, reading.signed, nowMs)
       return
     }
-    const before = this.records.get(parsed.facts.id)?.facts
-    const rumour = rumours.get(shortId(parsed.facts.id))
-    if (before === undefined && rumour !== undefined && rumour.ageMs >= this.#config.forgetAfterMs) return
-    const admitted = this.records.admit(parsed, signed, nowMs)
-    if (admitted.change === 'refused') this.#counters.factsRefused++
-    if (admitted.change === 'none' || admitted.change === 'refused') return
+    if (!this.#parts.admits(id)) return
+    const before = this.records.get(id)?.facts
+    const rumour = before === undefined ? rumours.find(({ key }) => key === shortId(id)) : undefined
+    if (rumour !== undefined && rumour.ageMs >= this.#config.forgetAfterMs) return
+    const admitted = this.records.admit(parsed, reading.signed, nowMs)
+    if (admitted.change === 'none') return
+    if (admitted.change === 'refused') {
+      this.#counters.factsRefused++
+      return
+    }
+    this.#counters.factsAdmitted++
     const { state, change } = admitted
-    if (change === 'new') {
+    if (before?.name !== state.facts.name) this.#byName = undefined
+    if (before === undefined) {
       this.#introduce(state, rumour, nowMs)
-      return
+    } else {
+      this.records.changed(state)
+      if (parsed.left) this.#depart(state, nowMs)
+      else if (change === 'incarnation') this.standing.become(state, 'alive', undefined, nowMs)
+      if (!sameButForIncarnation(before, state.facts)) this.#emitFacts(state, nowMs)
     }
-    if (parsed.left) this.#setStatus(state, 'left', undefined, nowMs)
-    else if (change === 'incarnation') this.#setStatus(state, 'alive', undefined, nowMs)
-    if (before !== undefined && !sameButForIncarnation(before, state.facts)) this.#emitFacts(state, nowMs)
+    if (newsFrom === undefined) return
+    this.#actions.news({ state, facts: true, rumour: state.status !== 'alive' }, newsFrom, nowMs)
+  }
+
+  #depart(state: MemberState, nowMs: number): void {
+    if (state.status !== 'left') this.#counters.departures++
+    this.standing.become(state, 'left', undefined, nowMs)
   }
 
   /** A member never heard of: for a start, the teller's opinion of it is as good as any. */
@@ -213,51 +186,64 @@ export class Roster {
       }
       if (rumour.status !== 'suspect') state.statusSinceMs = nowMs - rumour.ageMs
     }
-    this.#actions.emit({ type: 'joined', member: toMember(state, this.own.state.id, nowMs) })
+    if (isPresent(state)) this.overlay.joined(state)
+    this.standing.settle(state)
+    this.#actions.emit({ type: 'joined', member: this.#member(state, nowMs) })
   }
 
-  #mergeRumour(rumour: Rumour, nowMs: number): void {
+  /** False if it was forged. Whoever relays has checked, so the sender lies: no more of its rumours are worth a check. */
+  #mergeRumour(rumour: Rumour, from: string, nowMs: number): boolean {
     const own = this.own.state
     if (rumour.key === own.key) {
-      if (rumour.incarnation === own.facts.incarnation) this.#refute(rumour.incarnation)
-      return
+      if (rumour.incarnation !== own.facts.incarnation) return true
+      // A genuine accusation says that our answers are late; anybody can say the rest.
+      const isProven = rumour.accusations.some((a) => this.records.get(a.accuser) && isGenuine(a, this.#parts.verify))
+      this.defence.refute(rumour.incarnation, isProven, nowMs)
+      return true
     }
     const state = this.records.byKey(rumour.key)
-    if (state === undefined || rumour.incarnation !== state.facts.incarnation || rumour.status === 'left') return
-    if (state.status !== 'alive' && state.status !== 'suspect') return
-    let news = false
+    if (state === undefined || rumour.incarnation !== state.facts.incarnation || rumour.status === 'left') return true
+    if (!isPresent(state)) return true
+    const evidence = state.evidence
     for (const accusation of rumour.accusations) {
-      if (accusation.accused === state.id && this.verdicts.take(accusation, nowMs)) news = true
+      if (accusation.accused !== state.id) continue
+      const hearing = this.verdicts.hear(accusation, nowMs)
+      this.#counters[HEARD[hearing]]++
+      if (hearing === 'forged') return false
     }
-    if (state.accusations.length === 0) return
-    this.#suspect(state, rumour.ageMs, nowMs)
+    if (state.accusations.length === 0) return true
+    this.standing.suspect(state, rumour.ageMs, nowMs)
+    const isNews = state.evidence !== evidence
+    if (isNews) {
+      this.records.changed(state)
+      this.#actions.news({ state, facts: false, rumour: true }, from, nowMs)
+    }
     if (rumour.status === 'dead') this.verdicts.hasten(state, nowMs)
-    if (!this.#doubt.isUnsure(nowMs)) this.#judge(state, nowMs)
-    if (news && state.status === 'suspect') this.#actions.probe(state.id, nowMs)
+    this.standing.judge(state, from, nowMs)
+    if (isNews && state.status === 'suspect' && this.overlay.has(state.id)) this.#actions.probe(state.id, nowMs)
+    return true
   }
 
-  forgetTheLongGone(nowMs: number): void {
-    for (const state of this.others(['dead', 'left'])) {
-      if (nowMs - state.statusSinceMs < this.#config.forgetAfterMs) continue
-      this.records.remove(state)
-      this.#actions.emit({ type: 'forgotten', id: state.id })
-    }
+  // -- changes --------------------------------------------------------------------------------------------------
+
+  #ownChanged(nowMs: number): void {
+    this.#byName = undefined
+    this.records.changed(this.own.state)
+    this.#actions.news({ state: this.own.state, facts: true, rumour: false }, undefined, nowMs)
   }
 
-  /** About to be forgotten: whoever has forgotten it already must not be reminded. */
-  isQuiet(state: MemberState, nowMs: number): boolean {
-    if (state.status !== 'dead' && state.status !== 'left') return false
-    if (state === this.own.state) return false
-    return nowMs - state.statusSinceMs > this.#config.forgetAfterMs - this.#config.forgetQuietMs
+  #forget(state: MemberState): void {
+    this.records.remove(state)
+    this.#byName = undefined
+    this.#actions.emit({ type: 'forgotten', id: state.id })
   }
 
-  #tellUrgently(state: MemberState, nowMs: number): void {
-    const { delta } = fillDelta([{ ...owedInFull(state), facts: false, report: false }], Infinity, nowMs)
-    this.#actions.broadcast(delta, state.id)
+  #member(state: MemberState, nowMs: number): Member {
+    return toMember(state, this.records.reports, nowMs)
   }
 
   #emitFacts(state: MemberState, nowMs: number): void {
-    this.#actions.emit({ type: 'facts', member: toMember(state, this.own.state.id, nowMs) })
+    this.#actions.emit({ type: 'facts', member: this.#member(state, nowMs) })
   }
 }
 

@@ -2,11 +2,10 @@
  * Seeds, the addresses known before anybody is. `probeSeeds` asks them, without joining, whether our cluster key fits:
  * a daemon calls it before it touches the host.
  */
-import { generateKeyPair } from '@libp2p/crypto/keys'
 import { isInteger, isIpv4 } from './checks.ts'
-import { parseClusterKey } from './cluster-key.ts'
+import { lanConfig } from './config.ts'
 import { GossipError } from './errors.ts'
-import { createNode } from './libp2p-node.ts'
+import { Libp2pNetwork } from './libp2p-network.ts'
 
 export interface Seed {
   address: string
@@ -38,33 +37,38 @@ const TRIES = 3
 const TRY_TIMEOUT_MS = 1_000
 
 /** Tries every seed up to three times, all seeds at once; takes at most 3 s. Nothing listens, nobody learns our identity. */
-export async function probeSeeds(options: { clusterKey: Uint8Array; seeds: string[] }): Promise<SeedOutcome[]> {
-  const node = await createNode({
-    privateKey: await generateKeyPair('Ed25519'),
-    clusterKey: parseClusterKey(options.clusterKey),
+export async function probeSeeds(options: {
+  /** Content of the cluster key file. */
+  clusterKey?: Uint8Array
+  /** Several, in its place: one that fits is enough. */
+  clusterKeys?: readonly Uint8Array[]
+  seeds: readonly string[]
+}): Promise<SeedOutcome[]> {
+  const network = await Libp2pNetwork.create({
+    clusterKeys: options.clusterKeys ?? (options.clusterKey === undefined ? [] : [options.clusterKey]),
     connectionsMax: Math.max(1, options.seeds.length),
-    dialTimeoutMs: TRY_TIMEOUT_MS,
+    handshakeMs: TRY_TIMEOUT_MS,
+    frameBytesMax: lanConfig().frameBytesMax,
   })
-  await node.libp2p.start()
-  const tryOnce = async (seed: string): Promise<SeedOutcome['outcome']> => {
-    const { address, port } = parseSeed(seed)
-    const dialled = await node.dial(`${address}:${port}`, AbortSignal.timeout(TRY_TIMEOUT_MS))
-    if (dialled.ok) return 'joined'
-    return dialled.failure === 'key' ? 'refused-key' : 'unreachable'
-  }
   try {
-    return await Promise.all(
-      options.seeds.map(async (seed) => {
-        let outcome: SeedOutcome['outcome'] = 'unreachable'
-        for (let i = 0; i < TRIES && outcome !== 'joined'; i++) {
-          const latest = await tryOnce(seed)
-          // A seed that once refused the key and then did not answer has refused the key.
-          if (latest !== 'unreachable' || outcome === 'unreachable') outcome = latest
-        }
-        return { seed, outcome }
-      }),
-    )
+    await network.start(DEAF)
+    return await Promise.all(options.seeds.map(async (seed) => ({ seed, outcome: await tryOften(network, seed) })))
   } finally {
-    await node.libp2p.stop()
+    await network.stop()
   }
 }
+
+async function tryOften(network: Libp2pNetwork, seed: string): Promise<SeedOutcome['outcome']> {
+  const { address, port } = parseSeed(seed)
+  let refused = false
+  for (let i = 0; i < TRIES; i++) {
+    const answer = await network.knock(`${address}:${port}`, TRY_TIMEOUT_MS)
+    if (answer === 'open') return 'joined'
+    // A seed that once refused the key and then did not answer has refused the key.
+    refused ||= answer === 'key'
+  }
+  return refused ? 'refused-key' : 'unreachable'
+}
+
+const ignore = (): void => undefined
+const DEAF = { opened: ignore, frame: ignore, closed: ignore, stranger: ignore }

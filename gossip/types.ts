@@ -3,6 +3,7 @@
  * gossip and the node that uses it. Design of the protocol: SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar,
  * Phillips, Currey 2017); records spread by scuttlebutt reconciliation (van Renesse et al. 2008).
  */
+import type { PeerCounters } from './peer.ts'
 
 export type MemberStatus = 'alive' | 'suspect' | 'dead' | 'left'
 
@@ -91,8 +92,13 @@ export type MembershipEvent =
   | { type: 'status'; member: Member; from: MemberStatus }
   | { type: 'facts'; member: Member }
   | { type: 'forgotten'; id: string }
-  /** Somebody spoke with another cluster key, or garbage; rate-limited by the shell. */
+  /** Somebody spoke with another cluster key, or garbage, or is not on the allow-list; once a minute per address. */
   | { type: 'stranger'; address: string; reason: string }
+  /**
+   * Another node uses this node's identity, a copied state directory say; once a minute. Neither can be a member while
+   * the other lives: the one that is not meant to should end.
+   */
+  | { type: 'twin'; address: string }
 
 /** What the owner may say about itself; gossip adds id, incarnation, protocol and software. */
 export type OwnFacts = Omit<MemberFacts, 'id' | 'incarnation' | 'protocol' | 'software'>
@@ -125,4 +131,22 @@ export interface Membership {
   isUnsure(): boolean
   /** Grows with every change of who is a member, of any status and of any facts; load reports do not count. */
   version(): number
+  /**
+   * Contents of the cluster key files that count from now on; the first is dialled with, all are accepted. Links made
+   * with a key that is gone are replaced and then ended, within 4 s. Throws GossipError E_GOSSIP_CLUSTER_KEY.
+   */
+  setKeys(keys: readonly Uint8Array[]): void
+  /**
+   * Peer ids that may be members, this node's own apart; undefined: whoever has the key. Links to others end at once,
+   * and what is said about others is not believed.
+   */
+  setAllowList(ids: readonly string[] | undefined): void
+  /** Open connections by the key they were made with, in the order of the keys: how far a change of keys has come. */
+  linksByKey(): number[]
+  /** Somebody may be at `a.b.c.d:port`: mDNS said so. Dialled until it has proved useless. */
+  discovered(address: string): void
+  /** Where the other members are, dead ones included, but not those that left: to be kept for the next start. */
+  addresses(): { id: string; address: string }[]
+  /** For metrics: counters since the start and gauges, by name. */
+  counters(): PeerCounters
 }

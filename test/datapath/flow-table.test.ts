@@ -1,19 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import * as flow from '../../datapath/flow-table.ts'
 import { sipKey } from '../../datapath/siphash.ts'
+import { mulberry32 } from '../../lab/load.ts'
 
 const KEY = sipKey(new Uint8Array(16).fill(3))
-
-/** mulberry32: the same numbers for the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
 
 function table(capacity: number): { flows: flow.FlowTable; moves: Map<string, number> } {
   const moves = new Map<string, number>()
@@ -46,7 +36,7 @@ function find(flows: flow.FlowTable, n: number): number {
 describe('flow table', () => {
   it('agrees with a plain map through 30,000 random operations', () => {
     const seed = 20_261_122
-    const random = randomFrom(seed)
+    const random = mulberry32(seed)
     const { flows, moves } = table(512)
     const model = new Map<number, { state: number; destination: number; touched: number }>()
     let now = 0

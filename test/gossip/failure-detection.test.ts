@@ -41,6 +41,7 @@ describe('awareness', () => {
     { name: 'silent helpers are a bad sign', acts: [alone], score: 3 },
     { name: 'is bounded', acts: [alone, alone, alone], score: 4 },
     { name: 'having to refute is a bad sign', acts: [refuted], score: 1 },
+    { name: 'having stood still is the worst', acts: [(a: Awareness): void => a.stalled()], score: 4 },
     { name: 'successes heal', acts: [alone, success, success], score: 1 },
   ])('$name', ({ acts, score }) => {
     const awareness = new Awareness(4)
@@ -51,31 +52,40 @@ describe('awareness', () => {
 })
 
 describe('probe order', () => {
+  const all = (): boolean => true
   const nobody = (): boolean => false
 
   test('takes everybody once in each round', () => {
     const order = new ProbeOrder(seededRandom(1))
-    const candidates = new Set(['a', 'b', 'c', 'd'])
+    const candidates = ['a', 'b', 'c', 'd']
     for (let round = 0; round < 20; round++) {
-      const taken = [1, 2, 3, 4].map(() => order.next(candidates, nobody))
-      expect(new Set(taken)).toEqual(candidates)
+      const taken = candidates.map(() => order.next(candidates, all, nobody))
+      expect(new Set(taken)).toEqual(new Set(candidates))
     }
   })
 
   test('a newcomer comes up within the current round, the gone do not', () => {
     const order = new ProbeOrder(seededRandom(2))
-    order.next(new Set(['a', 'b', 'c']), nobody)
-    const taken = [1, 2, 3].map(() => order.next(new Set(['a', 'b', 'new']), nobody))
+    order.next(['a', 'b', 'c'], all, nobody)
+    const changed = ['a', 'b', 'new']
+    const taken = [1, 2, 3].map(() => order.next(changed, all, nobody))
     expect(taken).toContain('new')
     expect(taken).not.toContain('c')
   })
 
   test('passes over the fresh, but not if all are', () => {
     const order = new ProbeOrder(seededRandom(3))
-    const candidates = new Set(['a', 'b', 'c'])
-    for (let i = 0; i < 10; i++) expect(order.next(candidates, (id) => id !== 'b')).toBe('b')
-    expect(order.next(candidates, () => true)).toBeDefined()
-    expect(order.next(new Set(), nobody)).toBeUndefined()
+    const candidates = ['a', 'b', 'c']
+    for (let i = 0; i < 10; i++) expect(order.next(candidates, all, (id) => id !== 'b')).toBe('b')
+    expect(order.next(candidates, all, all)).toBeDefined()
+    expect(order.next([], all, nobody)).toBeUndefined()
+  })
+
+  test('leaves out who is not ready, however stale', () => {
+    const order = new ProbeOrder(seededRandom(4))
+    const candidates = ['a', 'b']
+    for (let i = 0; i < 10; i++) expect(order.next(candidates, (id) => id === 'a', all)).toBe('a')
+    expect(order.next(candidates, nobody, nobody)).toBeUndefined()
   })
 })
 
@@ -108,6 +118,18 @@ describe('a probe', () => {
     expect(probes.answered(1, from, relayed) !== undefined).toBe(ends)
   })
 
+  test('a helper that could not be reached owes no nack; a target that could not be, gets helpers at once', () => {
+    const probes = started()
+    const [probe] = probes.due(100).wantHelpers
+    for (const helper of ['y', 'z']) probe!.pendingHelpers.add(helper)
+    probes.unreachable('y', 110)
+    expect([...probe!.pendingHelpers]).toEqual(['z'])
+    const others = started()
+    others.unreachable('x', 30)
+    expect(others.nextDueMs()).toBe(30)
+    expect(others.due(30).wantHelpers).toHaveLength(1)
+  })
+
   test('gets what we were late as a bonus', () => {
     const probes = started()
     probes.shift(70)
@@ -125,6 +147,9 @@ describe('a probe', () => {
     expect(errands.expired(79)).toHaveLength(0)
     expect(errands.expired(80).map((errand) => errand.requesterSeq)).toEqual([71])
     expect(errands.nextDueMs()).toBe(Infinity)
+    errands.start(9, { requester: 'r', requesterSeq: 72, target: 'x', deadlineAtMs: 80 })
+    expect(errands.expired(10, 'y')).toHaveLength(0)
+    expect(errands.expired(10, 'x')).toHaveLength(1)
   })
 })
 

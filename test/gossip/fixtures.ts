@@ -4,16 +4,7 @@ import { createSigner } from '../../gossip/identity.ts'
 import type { Signer } from '../../gossip/identity.ts'
 import type { OwnFacts } from '../../gossip/types.ts'
 
-/** Mulberry32: small, seeded, good enough to schedule with. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+export { mulberry32 as seededRandom } from '../../lab/load.ts'
 
 /** The identity of host `index`, as the file on its disk. */
 export async function identityOf(index: number): Promise<Uint8Array> {

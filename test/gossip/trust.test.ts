@@ -1,19 +1,22 @@
 /** Who may say what: keys, signatures, replays, accusations, and versions of oneself that one never made. */
 import { beforeAll, describe, expect, test } from 'vitest'
-import { AccuserLimits, accuse, evidenceOf, isGenuine, keepAccusation } from '../../gossip/accusations.ts'
+import { AccuserLimits, accuse, evidenceOf, isGenuine, withAccusation } from '../../gossip/accusations.ts'
 import type { Accusation } from '../../gossip/accusations.ts'
 import { packValue, unpackValue } from '../../gossip/bounded-msgpack.ts'
 import { generateClusterKey, parseClusterKey } from '../../gossip/cluster-key.ts'
-import { lanConfig } from '../../gossip/config.ts'
+import { lanConfig, wanConfig } from '../../gossip/config.ts'
 import { GossipCore } from '../../gossip/core.ts'
 import type { Output } from '../../gossip/core.ts'
 import { GossipError } from '../../gossip/errors.ts'
 import { isSignedBy, parseFacts, signFacts } from '../../gossip/facts-signature.ts'
 import type { ParsedFacts } from '../../gossip/facts-signature.ts'
 import { createSigner, generateIdentity, parseIdentity, verifySignature } from '../../gossip/identity.ts'
-import type { Signer } from '../../gossip/identity.ts'
-import { EMPTY_DELTA } from '../../gossip/messages.ts'
-import { Records } from '../../gossip/records.ts'
+import type { Signer, Verifier } from '../../gossip/identity.ts'
+import { EMPTY_DELTA, NO_REPORTS, shortId } from '../../gossip/messages.ts'
+import type { Message } from '../../gossip/messages.ts'
+import { Records, newState } from '../../gossip/records.ts'
+import { ReportTable } from '../../gossip/report-table.ts'
+import { ReportWriter } from '../../gossip/reports.ts'
 import { parseSeed } from '../../gossip/seeds.ts'
 import { factsOf, seededRandom, signerOf } from './fixtures.ts'
 
@@ -89,20 +92,44 @@ test.each(['10.1.0.2', '10.1.0.2:0', '10.1.0.256:7600', 'host:7600', '10.1.0.2:7
   },
 )
 
-test.each([
-  { name: 'no number', config: { probeTimeoutMs: Number.NaN } },
-  { name: 'no time for indirect probes', config: { probeTimeoutMs: 150 } },
-  { name: 'no time to refute', config: { suspicionMinMs: 300 } },
-])('configuration: $name', ({ config }) => {
-  expect(codeOf(() => lanConfig(config))).toBe('E_GOSSIP_CONFIG')
+describe('configuration', () => {
+  test.each([
+    { name: 'no number', config: { probeTimeoutMs: Number.NaN } },
+    { name: 'no time at all', config: { probeTimeoutMs: 0 } },
+    { name: 'no time for indirect probes', config: { probeTimeoutMs: 150 } },
+    { name: 'no time to refute', config: { suspicionMinMs: 300 } },
+    { name: 'more accusers than are kept', config: { accusersWanted: 5 } },
+    { name: 'half a helper', config: { indirectProbes: 1.5 } },
+    { name: 'nobody hears of news', config: { urgentFanout: 0 } },
+    { name: 'nobody passes news on', config: { forwardFanout: 0 } },
+    { name: 'more rings than there are', config: { overlayRings: 17 } },
+    { name: 'a digest that nobody reads', config: { digestEntriesMax: 1_025 } },
+    { name: 'no room for a report', config: { reportBytesMax: 10 } },
+    { name: 'quiet for longer than remembered', config: { forgetAfterMs: 1_000 } },
+  ])('refuses $name', ({ config }) => {
+    expect(codeOf(() => lanConfig(config))).toBe('E_GOSSIP_CONFIG')
+  })
+
+  test.each([
+    { name: 'lan', preset: lanConfig },
+    { name: 'wan', preset: wanConfig },
+  ])('$name: is frozen, and changes go over it', ({ preset }) => {
+    expect(Object.isFrozen(preset())).toBe(true)
+    expect(preset({ indirectProbes: 5 }).indirectProbes).toBe(5)
+  })
 })
 
 describe('facts', () => {
+  /** What `c` holds. */
+  const recordsOf = (membersMax: number, verify: Verifier = verifySignature): Records => {
+    const parsed = parsedFacts(c)
+    return new Records(newState(parsed, signFacts(parsed, c), 0), membersMax, verify)
+  }
   const admit = (records: Records, parsed: ParsedFacts, signer: Signer): string =>
     records.admit(parsed, signFacts(parsed, signer), 0).change
 
   test('what the owner signed is accepted, and only news of it', () => {
-    const records = new Records(10, verifySignature)
+    const records = recordsOf(10)
     expect(admit(records, parsedFacts(a), a)).toBe('new')
     expect(admit(records, parsedFacts(a, { name: 'same version' }), a)).toBe('none')
     expect(admit(records, parsedFacts(a, { version: 2 }), a)).toBe('version')
@@ -112,7 +139,7 @@ describe('facts', () => {
   })
 
   test('nobody speaks for another', () => {
-    const records = new Records(10, verifySignature)
+    const records = recordsOf(10)
     expect(admit(records, parsedFacts(a), b)).toBe('refused')
     expect(admit(records, parsedFacts(a), a)).toBe('new')
     expect(admit(records, parsedFacts(a, { version: 2, name: 'forged' }), b)).toBe('refused')
@@ -130,7 +157,7 @@ describe('facts', () => {
 
   test('each version is verified once', () => {
     let verified = 0
-    const records = new Records(10, (...args) => (verified++, verifySignature(...args)))
+    const records = recordsOf(10, (...args) => (verified++, verifySignature(...args)))
     const parsed = parsedFacts(a)
     const signed = signFacts(parsed, a)
     for (let i = 0; i < 10; i++) records.admit(parsed, signed, 0)
@@ -138,7 +165,7 @@ describe('facts', () => {
   })
 
   test('members beyond the bound are not admitted', () => {
-    const records = new Records(1, verifySignature)
+    const records = recordsOf(2)
     expect(admit(records, parsedFacts(a), a)).toBe('new')
     expect(admit(records, parsedFacts(b), b)).toBe('refused')
   })
@@ -199,29 +226,40 @@ describe('accusations', () => {
 
   test('end as the same few in any order', async () => {
     const many = await Promise.all([3, 4, 5, 6, 7, 8].map(async (i) => against(await signerOf(i))))
-    const kept: Accusation[] = []
-    const reversed: Accusation[] = []
-    for (const accusation of many) keepAccusation(kept, accusation)
-    for (const accusation of many.toReversed()) keepAccusation(reversed, accusation)
+    const gather = (accusations: Accusation[]): Accusation[] =>
+      accusations.reduce<Accusation[]>((kept, accusation) => withAccusation(kept, accusation) ?? kept, [])
+    const kept = gather(many)
+    const reversed = gather(many.toReversed())
     expect(kept).toHaveLength(4)
     expect(kept).toEqual(reversed)
-    expect(evidenceOf(kept)).toBe(evidenceOf(reversed))
-    expect(evidenceOf(kept.slice(1))).not.toBe(evidenceOf(kept))
+    expect(evidenceOf(kept, 9)).toBe(evidenceOf(reversed, 9))
+    expect(evidenceOf(kept.slice(1), 9)).not.toBe(evidenceOf(kept, 9))
+  })
+
+  test('are the same evidence, whoever made them, once there are enough', () => {
+    const [one, two, refusal] = [against(a), against(b), against(c, 'refused')]
+    expect(evidenceOf([one], 2)).not.toBe(evidenceOf([two], 2))
+    expect(evidenceOf([one, two], 2)).toBe(evidenceOf([two, against(c)], 2))
+    expect(evidenceOf([one, two], 2)).not.toBe(evidenceOf([refusal, one, two], 2))
+    expect(evidenceOf([refusal, against(a, 'refused')], 2)).toBe(evidenceOf([refusal, against(b, 'refused'), one], 2))
   })
 
   test('proof of refusal replaces mere silence, not the other way round', () => {
-    const kept = [against(a)]
-    expect(keepAccusation(kept, against(a, 'refused'))).toBe(true)
-    expect(keepAccusation(kept, against(a))).toBe(false)
-    expect(kept.map((accusation) => accusation.kind)).toEqual(['refused'])
+    const proof = withAccusation([against(a)], against(a, 'refused'))
+    expect(proof?.map((accusation) => accusation.kind)).toEqual(['refused'])
+    expect(withAccusation(proof!, against(a))).toBeUndefined()
   })
 
   test('are limited per accuser and second, and replays are refused', () => {
     const limits = new AccuserLimits(2)
-    expect([0, 1, 2].map(() => limits.admit(against(a, 'silent', 100_000), 500))).toEqual([true, true, false])
-    expect(limits.admit(against(b, 'silent', 100_000), 500), 'another accuser').toBe(true)
-    expect(limits.admit(against(a, 'silent', 101_000), 1_500), 'another second').toBe(true)
-    expect(limits.admit(against(a, 'silent', 60_000), 2_500), 'long past').toBe(false)
+    expect([0, 1, 2].map(() => limits.admit(against(a, 'silent', 100_000), 500))).toEqual([
+      'admitted',
+      'admitted',
+      'too many',
+    ])
+    expect(limits.admit(against(b, 'silent', 100_000), 500), 'another accuser').toBe('admitted')
+    expect(limits.admit(against(a, 'silent', 101_000), 1_500), 'another second').toBe('admitted')
+    expect(limits.admit(against(a, 'silent', 60_000), 2_500), 'long past').toBe('replay')
   })
 })
 
@@ -249,8 +287,8 @@ describe('what others say about a third', () => {
     deliver(core, { ...EMPTY_DELTA, facts: [b, c, d].map((signer) => signFacts(parsedFacts(signer), signer)) })
     const tell = (at: number, status: 'suspect' | 'dead', accusations: Accusation[]): void => {
       const deadReason = status === 'dead' ? 'silent' : null
-      const rumour = { key: d.id.slice(-11), incarnation: 1, status, deadReason, ageMs: 5_000, accusations } as const
-      core.receive(at, b.id, { type: 'push', delta: { ...EMPTY_DELTA, rumours: [rumour] } })
+      const rumour = { key: shortId(d.id), incarnation: 1, status, deadReason, ageMs: 5_000, accusations } as const
+      core.receive(at, b.id, { type: 'push', delta: { ...EMPTY_DELTA, rumours: [rumour] }, wants: [] })
     }
     return { core, tell }
   }
@@ -295,15 +333,105 @@ describe('what others say about a third', () => {
   })
 })
 
-function emptyPing(): Parameters<GossipCore['receive']>[2] {
-  return { type: 'ping', seq: 1, digest: { complete: true, entries: [] }, delta: EMPTY_DELTA }
+describe('a compromised member cannot make others shout', () => {
+  /** `a`, which knows b, c and d, after `act`; and how many records it told others in the next 300 ms. */
+  async function told(act: (core: GossipCore, d: Signer) => void): Promise<{ core: GossipCore; count: number }> {
+    const d = await signerOf(3)
+    const core = coreOf(a)
+    deliver(core, { ...EMPTY_DELTA, facts: [b, c, d].map((signer) => signFacts(parsedFacts(signer), signer)) })
+    core.tick(200)
+    core.counters.newsForwarded = 0
+    act(core, d)
+    let count = 0
+    for (let nowMs = 301; nowMs < 600; nowMs = Math.max(nowMs + 1, core.nextTickMs)) {
+      for (const message of sends(core.tick(nowMs))) {
+        if (message.type === 'push') count += message.delta.facts.length + message.delta.rumours.length
+      }
+    }
+    return { core, count }
+  }
+  const push = (core: GossipCore, delta: Partial<typeof EMPTY_DELTA>): void => {
+    core.receive(300, b.id, { type: 'push', delta: { ...EMPTY_DELTA, ...delta }, wants: [] })
+  }
+
+  test('(genuine news is passed on, to those who did not tell it)', async () => {
+    const { count } = await told((core) => push(core, { facts: [signFacts(parsedFacts(b, { version: 2 }), b)] }))
+    expect(count).toBe(2)
+  })
+
+  test.each([
+    { name: 'what is known already', facts: () => signFacts(parsedFacts(b), b) },
+    { name: 'what another signed', facts: () => signFacts(parsedFacts(c, { version: 2 }), b) },
+    { name: 'garbage', facts: () => ({ bytes: Buffer.from('c0', 'hex'), signature: Buffer.alloc(64) }) },
+  ])('with $name', async ({ facts }) => {
+    const { count } = await told((core) => push(core, { facts: [facts()] }))
+    expect(count).toBe(0)
+  })
+
+  test('with a new version of its own record a thousand times a second', async () => {
+    const { core, count } = await told((core) => {
+      for (let version = 2; version < 1_002; version++)
+        push(core, { facts: [signFacts(parsedFacts(b, { version }), b)] })
+    })
+    expect(core.counters.newsForwarded).toBeLessThanOrEqual(lanConfig().newsPerMemberMax)
+    expect(core.counters.newsSuppressed).toBeGreaterThan(900)
+    expect(count).toBeLessThanOrEqual(3 * lanConfig().newsPerMemberMax)
+  })
+
+  test('with accusations in the name of others, or many of its own', async () => {
+    const { core } = await told((core, d) => {
+      const genuine = accuse({ id: d.id, incarnation: 1 }, 1, 'silent', 0, b)
+      const rumour = { key: shortId(d.id), incarnation: 1, status: 'suspect', deadReason: null, ageMs: 0 } as const
+      for (const accusation of [{ ...genuine, accuser: c.id }, genuine, genuine, genuine]) {
+        push(core, { rumours: [{ ...rumour, accusations: [accusation] }] })
+      }
+    })
+    const { accusationsForged, accusationsTaken, accusationsKnown, newsForwarded } = core.counters
+    expect({ accusationsForged, accusationsTaken, accusationsKnown, newsForwarded }).toEqual({
+      accusationsForged: 1,
+      accusationsTaken: 1,
+      accusationsKnown: 2,
+      newsForwarded: 1,
+    })
+  })
+
+  test('with a thousand forged accusations in one message: one check, not a thousand', async () => {
+    const { core } = await told((core, d) => {
+      const genuine = accuse({ id: d.id, incarnation: 1 }, 1, 'silent', 0, b)
+      const rumour = { incarnation: 1, status: 'suspect', deadReason: null, ageMs: 0 } as const
+      const forged = Array.from({ length: 1_000 }, (_, bucket) => ({ ...genuine, accuser: c.id, bucket }))
+      push(core, {
+        rumours: [
+          { ...rumour, key: shortId(d.id), accusations: forged },
+          { ...rumour, key: shortId(c.id), accusations: [{ ...genuine, accused: c.id }] },
+          { ...rumour, key: shortId(d.id), accusations: forged },
+        ],
+      })
+    })
+    expect(core.counters.accusationsForged).toBe(1)
+  })
+
+  test('by doubting it a thousand times a second', async () => {
+    const { core } = await told((core) => {
+      for (let i = 0; i < 1_000; i++) {
+        const doubt = { key: shortId(a.id), status: 'suspect', deadReason: null, ageMs: 0 } as const
+        push(core, { rumours: [{ ...doubt, incarnation: incarnationOf(core), accusations: [] }] })
+      }
+    })
+    expect(core.counters.refutations).toBeLessThanOrEqual(10)
+  })
+})
+
+function emptyPing(): Message {
+  const digest = { complete: true, entries: [] }
+  return { type: 'ping', seq: 1, view: 0, reports: NO_REPORTS, digest, delta: EMPTY_DELTA }
 }
 
 function deliver(core: GossipCore, delta: typeof EMPTY_DELTA): Output[] {
-  return core.receive(1, b.id, { type: 'push', delta })
+  return core.receive(1, b.id, { type: 'push', delta, wants: [] })
 }
 
-function sends(outputs: Output[]): Parameters<GossipCore['receive']>[2][] {
+function sends(outputs: Output[]): Message[] {
   return outputs.flatMap((output) => (output.type === 'send' ? [output.message] : []))
 }
 
@@ -326,25 +454,31 @@ describe('a node that hears of itself', () => {
     const core = coreOf(a)
     deliver(core, { ...EMPTY_DELTA, facts: [signFacts(parsedFacts(b), b)] })
     const rumour = {
-      key: a.id.slice(-11),
+      key: shortId(a.id),
       incarnation: 5,
       status: 'suspect',
       deadReason: null,
       ageMs: 0,
       accusations: [],
     }
-    const outputs = deliver(core, { ...EMPTY_DELTA, rumours: [{ ...rumour, status: 'suspect' }] })
+    deliver(core, { ...EMPTY_DELTA, rumours: [{ ...rumour, status: 'suspect' }] })
     expect(incarnationOf(core)).toBe(6)
-    expect(sends(outputs).map((message) => message.type)).toEqual(['push'])
+    const dueMs = 1 + lanConfig().urgentDelayMs
+    expect(core.nextTickMs).toBeLessThanOrEqual(dueMs)
+    const told = sends(core.tick(dueMs)).flatMap((message) => (message.type === 'push' ? message.delta.facts : []))
+    expect(told.map(({ bytes }) => parseFacts(bytes))).toMatchObject([{ parsed: { facts: { incarnation: 6 } } }])
   })
 
   test('with a report that it never made: jumps past its version', () => {
     const core = coreOf(a)
     core.setLoad(1, { load: 0.5, source: 'flows', ageMs: 0 })
-    const entry = { key: a.id.slice(-11), incarnation: 5, factsVersion: 1, status: 'alive', evidence: 0 } as const
-    const digest = { complete: true, entries: [{ ...entry, reportVersion: 700 }] }
-    core.receive(1, b.id, { type: 'ping', seq: 1, digest, delta: EMPTY_DELTA })
-    expect(core.members(1)[0]?.reportVersion).toBe(701)
+    const table = new ReportTable()
+    table.append(shortId(a.id), 5, 0)
+    table.set(0, 700, 5_000, 1, 0)
+    const writer = new ReportWriter(100)
+    writer.add(table, 0, 0)
+    core.receive(1, b.id, { type: 'ping', seq: 1, view: 0, reports: writer.take(), delta: EMPTY_DELTA })
+    expect(core.members(1)[0]?.reportVersion).toBeGreaterThan(700)
   })
 
   test('facts that cannot be gossiped are refused by name', () => {

@@ -117,6 +117,40 @@ describe('who must not die', () => {
   })
 })
 
+describe('a stalled member', () => {
+  test.each([500, 700, 1_000, 3_000, 30_000])('accuses nobody after %i ms', async (ms) => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const cluster = await converged(seed, 5)
+      cluster.run(seed * 37)
+      cluster.pause(2, ms)
+      cluster.run(ms + 5_000)
+      expect(cluster.converged(), `seed ${seed}`).toBe(true)
+      const accused = cluster.hosts.flatMap((host) =>
+        host.events.flatMap(({ event }) =>
+          event.type === 'status' && event.member.status !== 'alive' ? [event.member.facts.name] : [],
+        ),
+      )
+      expect(
+        accused.filter((name) => name !== 'h002'),
+        `seed ${seed}`,
+      ).toEqual([])
+    }
+  })
+})
+
+describe('loss, which TCP turns into delay', () => {
+  test('of 15 %: a silent host is dead in all views within 3 s, living members never', async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const cluster = await converged(seed, 5)
+      cluster.loss = 0.15
+      cluster.run(60_000)
+      expect(cluster.wrongDeaths(), `seed ${seed}`).toEqual([])
+      cluster.crash(4)
+      timeUntil(cluster, 3_000, `seed ${seed}: noticed`, () => cluster.allSee(4, 'dead'))
+    }
+  })
+})
+
 describe('a killed daemon', () => {
   test.each([{ size: 2 }, { size: 3 }, { size: 5 }])('is daemon-only dead at once among $size', async ({ size }) => {
     for (let seed = 1; seed <= 5; seed++) {
@@ -144,16 +178,110 @@ describe('a killed daemon', () => {
   })
 })
 
-test('a member that leaves is seen as left, and comes back', async () => {
-  const cluster = await converged(6, 5)
-  cluster.host(4).core.leave(cluster.nowMs)
-  cluster.connect(4, 0)
-  cluster.run(50)
-  cluster.crash(4)
-  cluster.run(3_000)
-  cluster.start(4, 1)
-  cluster.connect(4, 1)
-  timeUntil(cluster, 2_000, 'is back', () => cluster.converged())
+describe('a member that leaves', () => {
+  test('is seen as left, and comes back', async () => {
+    const cluster = await converged(6, 5)
+    cluster.leave(4)
+    timeUntil(cluster, 50, 'confirmed', () => cluster.host(4).core.farewellsPending === 0)
+    expect(cluster.allSee(4, 'left')).toBe(true)
+    cluster.crash(4)
+    cluster.run(3_000)
+    expect(cluster.allSee(4, 'left')).toBe(true)
+    cluster.start(4, 1)
+    cluster.connect(4, 1)
+    timeUntil(cluster, 2_000, 'is back', () => cluster.converged())
+  })
+
+  test('says goodbye until everybody has heard', async () => {
+    const cluster = await converged(7, 5)
+    for (const other of [0, 1, 2, 3]) cluster.mute(4, other)
+    cluster.leave(4)
+    cluster.run(450)
+    expect(cluster.host(4).core.farewellsPending).toBe(4)
+    expect(cluster.view(0, 4)?.status).not.toBe('left')
+    cluster.heal()
+    timeUntil(
+      cluster,
+      2 * cluster.config.probeIntervalMs,
+      'confirmed',
+      () => cluster.host(4).core.farewellsPending === 0,
+    )
+    expect(cluster.allSee(4, 'left')).toBe(true)
+  })
+})
+
+describe('with more members than a mesh holds', () => {
+  async function acquainted(seed: number, size: number, config = {}): Promise<VirtualCluster> {
+    const cluster = await VirtualCluster.create(seed, size, config)
+    cluster.startAcquainted()
+    cluster.run(3_000)
+    expect(cluster.converged()).toBe(true)
+    return cluster
+  }
+
+  test('news reaches everybody before the next exchange would have told all', async () => {
+    const cluster = await acquainted(1, 150)
+    const took = (act: () => void, seen: (viewer: number) => boolean): number => {
+      act()
+      return timeUntil(cluster, 1_000, 'seen', () =>
+        cluster.hosts.every((h) => h.index === 7 || !h.up || seen(h.index)),
+      )
+    }
+    const facts = took(
+      () => cluster.setFacts(7, { draining: true }),
+      (viewer) => cluster.view(viewer, 7)?.facts.draining === true,
+    )
+    const left = took(
+      () => cluster.leave(7),
+      (viewer) => cluster.view(viewer, 7)?.status === 'left',
+    )
+    console.log(`news among 150 members: facts ${facts.toFixed(0)} ms, departure ${left.toFixed(0)} ms`)
+    expect(Math.max(facts, left)).toBeLessThan(400)
+  })
+
+  test('several silent at once are dead in all views within 2.6 s, and nobody else', async () => {
+    const cluster = await acquainted(2, 120)
+    cluster.loss = 0.01
+    const silent = [3, 50, 51, 99]
+    for (const index of silent) cluster.crash(index)
+    timeUntil(cluster, 2_600, 'noticed', () => silent.every((index) => cluster.allSee(index, 'dead')))
+    const names = new Set(cluster.wrongDeaths().map((death) => death.split(' ')[2]))
+    expect(names).toEqual(new Set(['h003', 'h050', 'h051', 'h099']))
+  })
+
+  test('a newcomer that knows one of them knows all, and is known, within 2 s', async () => {
+    const cluster = await VirtualCluster.create(3, 120)
+    cluster.startAcquainted(119)
+    cluster.run(2_000)
+    cluster.start(119)
+    cluster.connect(119, 5)
+    const others = cluster.hosts.filter(({ index }) => index !== 119)
+    const took = timeUntil(cluster, 2_000, 'acquainted', () =>
+      others.every(({ index }) => cluster.view(index, 119) && cluster.view(119, index)?.status === 'alive'),
+    )
+    console.log(`a newcomer among 120: ${took.toFixed(0)} ms`)
+  })
+
+  test('each keeps links to a bounded number of others, and all links are mutual', async () => {
+    const cluster = await acquainted(4, 100)
+    for (const host of cluster.hosts) {
+      const neighbours = host.core.neighbours()
+      expect(neighbours.length).toBeLessThanOrEqual(32)
+      for (const id of neighbours) {
+        expect(host.core.isNeighbour(id)).toBe(true)
+        expect(cluster.hosts.find((other) => other.id === id)!.core.isNeighbour(host.id)).toBe(true)
+      }
+    }
+  })
+
+  test('views that were made to differ agree again, though no flood tells', async () => {
+    const cluster = await acquainted(5, 100, { urgentDelayMs: 1e6 })
+    cluster.setFacts(40, { draining: true })
+    const took = timeUntil(cluster, 5_000, 'agreed', () => {
+      return cluster.hosts.every((h) => cluster.view(h.index, 40)?.facts.draining === true)
+    })
+    console.log(`by digests alone, 100 members: ${took.toFixed(0)} ms`)
+  })
 })
 
 test('a partition heals: each side buries the other, then everybody is alive again', async () => {
@@ -181,37 +309,45 @@ test('a partition heals: each side buries the other, then everybody is alive aga
   }
 })
 
-test('load reports spread: median age at most 0.8 s at twenty nodes', async () => {
-  const cluster = await converged(9, 20)
-  for (const host of cluster.hosts) {
-    const sample = (): void => {
-      host.core.setLoad(cluster.nowMs, { load: cluster.nowMs, source: 'flows', ageMs: 0 })
-      cluster.at(cluster.nowMs + 100, sample)
-    }
-    cluster.at(cluster.nowMs + cluster.random() * 100, sample)
-  }
-  cluster.run(3_000)
-  const ages: number[] = []
-  const bytesBefore = cluster.bytes
-  for (let round = 0; round < 20; round++) {
-    cluster.run(100)
+describe('load reports that change all the time', () => {
+  test.each([
+    { size: 5, bytesPerSecondMax: 3_000, medianMs: 400, p99Ms: 1_000 },
+    { size: 20, bytesPerSecondMax: 6_000, medianMs: 600, p99Ms: 1_200 },
+    { size: 100, bytesPerSecondMax: 15_000, medianMs: 800, p99Ms: 2_000 },
+  ])('$size members: fresh and cheap', async ({ size, bytesPerSecondMax, medianMs, p99Ms }) => {
+    const cluster = await VirtualCluster.create(9, size)
+    cluster.startAcquainted()
     for (const host of cluster.hosts) {
-      for (const member of host.core.members(cluster.nowMs)) {
-        if (member.self) continue
-        ages.push(member.report.ageMs)
-        // The age in the view is the true one: the report carries the time at which it was made.
-        expect(Math.abs(cluster.nowMs - member.report.load - member.report.ageMs)).toBeLessThan(20)
+      const sample = (): void => {
+        host.core.setLoad(cluster.nowMs, { load: cluster.nowMs / 1_000, source: 'flows', ageMs: 0 })
+        cluster.at(cluster.nowMs + 100, sample)
+      }
+      cluster.at(cluster.nowMs + cluster.random() * 100, sample)
+    }
+    cluster.run(3_000)
+    const ages: number[] = []
+    const bytesBefore = cluster.wireBytes
+    for (let round = 0; round < 10; round++) {
+      cluster.run(200)
+      for (const host of cluster.hosts) {
+        for (const { self, report } of host.core.members(cluster.nowMs)) {
+          if (self) continue
+          ages.push(report.ageMs)
+          // The age in the view is the true one: the report carries the time at which it was made.
+          expect(Math.abs(cluster.nowMs - report.load * 1_000 - report.ageMs)).toBeLessThan(30)
+        }
       }
     }
-  }
-  ages.sort((a, b) => a - b)
-  const [median, p99] = [ages[ages.length >> 1]!, ages[Math.floor(ages.length * 0.99)]!]
-  const rate = (cluster.bytes - bytesBefore) / 2 / 20
-  console.log(
-    `reports, 20 nodes: median age ${median.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms, ${rate.toFixed(0)} B/s per node`,
-  )
-  expect(median).toBeLessThanOrEqual(800)
-  expect(p99).toBeLessThanOrEqual(2_000)
+    ages.sort((a, b) => a - b)
+    const [median, p99] = [ages[ages.length >> 1]!, ages[Math.floor(ages.length * 0.99)]!]
+    const rate = (cluster.wireBytes - bytesBefore) / 2 / size
+    console.log(
+      `reports, ${size} members: median age ${median.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms, ${rate.toFixed(0)} B/s each way`,
+    )
+    expect(median).toBeLessThanOrEqual(medianMs)
+    expect(p99).toBeLessThanOrEqual(p99Ms)
+    expect(rate).toBeLessThanOrEqual(bytesPerSecondMax)
+  })
 })
 
 test('one seed, one history', async () => {

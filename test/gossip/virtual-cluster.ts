@@ -1,23 +1,22 @@
 /**
  * A whole cluster from one seed: real cores, real encoding, simulated clock and network. Every input of a node passes
  * through `run`, which delays it while the node is paused; every message is serialised. Connections are modelled as far
- * as the cores see them: a pair that can talk is connected, a killed daemon refuses, a cut pair falls silent.
+ * as the cores see them: neighbours that can talk are connected, others when they have something to say, a killed daemon
+ * refuses, a cut pair falls silent. A lost segment delays everything behind it, as in TCP.
  */
 import { decodeMessage, encodeMessage } from '../../gossip/codec.ts'
 import { lanConfig } from '../../gossip/config.ts'
 import type { GossipConfig } from '../../gossip/config.ts'
 import { GossipCore } from '../../gossip/core.ts'
 import type { Output } from '../../gossip/core.ts'
+import { readFacts } from '../../gossip/facts-signature.ts'
+import type { FactsReader, SignedFacts } from '../../gossip/facts-signature.ts'
 import { verifySignature } from '../../gossip/identity.ts'
 import type { Signer, Verifier } from '../../gossip/identity.ts'
-import type { Member, MemberStatus, MembershipEvent } from '../../gossip/types.ts'
+import type { Message } from '../../gossip/messages.ts'
+import type { Member, MemberStatus, MembershipEvent, OwnFacts } from '../../gossip/types.ts'
+import { VirtualClock } from '../../lab/simulate/virtual-clock.ts'
 import { factsOf, seededRandom, signerOf } from './fixtures.ts'
-
-interface Task {
-  atMs: number
-  order: number
-  run: () => void
-}
 
 export interface Host {
   index: number
@@ -35,21 +34,35 @@ export interface Host {
 const LATENCY_MS = [0.2, 1.2] as const
 /** From the end of a connection to the answer of the redial. */
 const REDIAL_MS = 5
+/** A frame that cannot be delivered is given up after this. */
+const UNREACHABLE_MS = 1_000
+/** TCP's least retransmission timeout. */
+const RETRANSMIT_MS = 200
+/** Ethernet, IP, TCP with timestamps, noise, yamux, frame; and a bare TCP acknowledgement. */
+const FRAME_BYTES = 100
+const ACKNOWLEDGEMENT_BYTES = 66
 /** A cut pair notices again that it can talk after at most this. */
 const REDIAL_LOOP_MS = 2_000
 
 export class VirtualCluster {
-  nowMs = 0
+  /** Of messages alone, and with what the wire adds to each. */
   bytes = 0
+  wireBytes = 0
+  messages = 0
+  /** Share of segments lost. */
+  loss = 0
   readonly hosts: Host[] = []
   readonly config: Readonly<GossipConfig>
   readonly random: () => number
-  readonly #tasks: Task[] = []
+  readonly #clock = new VirtualClock()
   readonly #signers: Signer[]
   readonly #verify: Verifier
+  readonly #readFacts: FactsReader
+  readonly #byId = new Map<string, Host>()
   readonly #cut = new Set<string>()
   readonly #connected = new Set<string>()
-  #order = 0
+  /** When the last message of each direction of each pair arrives. */
+  readonly #busyUntilMs = new Map<string, number>()
 
   constructor(seed: number, signers: Signer[], config: Partial<GossipConfig> = {}) {
     this.random = seededRandom(seed)
@@ -63,11 +76,24 @@ export class VirtualCluster {
       if (verified.size < 10_000) verified.set(key, known)
       return known
     }
+    const read = new Map<string, ReturnType<FactsReader>>()
+    this.#readFacts = (signed) => {
+      const key = Buffer.from(signed.signature).toString('latin1')
+      const known = read.get(key)
+      if (known?.ok && Buffer.compare(known.signed.bytes, signed.bytes) === 0) return known
+      const verdict = readFacts(signed)
+      if (read.size < 10_000) read.set(key, verdict)
+      return verdict
+    }
   }
 
   static async create(seed: number, size: number, config: Partial<GossipConfig> = {}): Promise<VirtualCluster> {
     const signers = await Promise.all(Array.from({ length: size }, (_, index) => signerOf(index)))
     return new VirtualCluster(seed, signers, config)
+  }
+
+  get nowMs(): number {
+    return this.#clock.now()
   }
 
   /** Starts host 0, and all others at random moments of the first 100 ms; each dials host 0. */
@@ -85,6 +111,7 @@ export class VirtualCluster {
       config: this.config,
       signer,
       verify: this.#verify,
+      readFacts: this.#readFacts,
       facts: factsOf(index),
       software: 'test',
       incarnation,
@@ -93,8 +120,21 @@ export class VirtualCluster {
     })
     const host: Host = { index, id: signer.id, core, up: true, pausedUntilMs: 0, tickAtMs: Infinity, events: [] }
     this.hosts[index] = host
+    this.#byId.set(host.id, host)
     this.#schedule(host)
     return host
+  }
+
+  /** Starts all of them as if they had known each other for long. */
+  startAcquainted(count = this.#signers.length): void {
+    for (let index = 0; index < count; index++) this.start(index)
+    const facts = this.hosts.map(({ core }) => introduction(core.connected(this.nowMs, this.host(0).id)))
+    for (const host of this.hosts) {
+      const others = facts.filter((_, index) => index !== host.index)
+      this.#input(host, (core) => {
+        return core.receive(this.nowMs, host.id, { type: 'push', delta: { facts: others, rumours: [] }, wants: [] })
+      })
+    }
   }
 
   host(index: number): Host {
@@ -142,6 +182,19 @@ export class VirtualCluster {
     }
   }
 
+  /** From `a` to `b` nothing passes, and neither notices: a switch that fails silently. */
+  mute(a: number, b: number): void {
+    this.#cut.add(`${a}>${b}`)
+  }
+
+  leave(index: number): void {
+    this.#input(this.host(index), (core) => core.leave(this.nowMs))
+  }
+
+  setFacts(index: number, changes: Partial<OwnFacts>): void {
+    this.#input(this.host(index), (core) => core.setFacts(this.nowMs, factsOf(index, changes)))
+  }
+
   connect(a: number, b: number): void {
     const key = pair(a, b)
     if (this.#connected.has(key) || !this.hosts[a]?.up || !this.hosts[b]?.up) return
@@ -152,39 +205,24 @@ export class VirtualCluster {
   }
 
   at(atMs: number, run: () => void): void {
-    const tasks = this.#tasks
-    const task = { atMs, order: this.#order++, run }
-    let i = tasks.push(task) - 1
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if (!isBefore(task, tasks[parent]!)) break
-      tasks[i] = tasks[parent]!
-      i = parent
-    }
-    tasks[i] = task
+    this.#clock.at(atMs, run)
   }
 
   /** Runs until the condition holds (then true), or until `ms` have passed (then false). */
   run(ms: number, condition: () => boolean = () => false): boolean {
-    const untilMs = this.nowMs + ms
-    for (;;) {
-      const task = this.#tasks[0]
-      if (task === undefined || task.atMs > untilMs) break
-      this.#pop()
-      this.nowMs = task.atMs
-      task.run()
-      if (condition()) return true
+    let checkAtMs = -Infinity
+    // Once per millisecond: some conditions look at every view.
+    const isDone = (): boolean => {
+      if (this.nowMs < checkAtMs) return false
+      checkAtMs = this.nowMs + 1
+      return condition()
     }
-    this.nowMs = untilMs
-    return condition()
+    return this.#clock.run(ms, isDone) || condition()
   }
 
   /** How `viewer` sees `subject`; undefined if it has never heard of it. */
   view(viewer: number, subject: number): Member | undefined {
-    const { id } = this.host(subject)
-    return this.host(viewer)
-      .core.members(this.nowMs)
-      .find((member) => member.facts.id === id)
+    return this.host(viewer).core.member(this.nowMs, this.host(subject).id)
   }
 
   /** True if every host that is up sees the subject in this status (the subject itself left out). */
@@ -222,21 +260,51 @@ export class VirtualCluster {
     if (output.type === 'event') {
       host.events.push({ atMs: this.nowMs, event: output.event })
       if (output.event.type === 'joined') {
-        const other = this.hosts.findIndex((h) => h?.id === (output.event as { member: Member }).member.facts.id)
-        if (other >= 0) this.at(this.nowMs + REDIAL_MS, () => this.connect(host.index, other))
+        const other = this.#byId.get(output.event.member.facts.id)
+        if (other !== undefined) this.at(this.nowMs + REDIAL_MS, () => this.#dialNeighbour(host, other))
       }
       return
     }
-    const to = this.hosts.find((h) => h?.id === output.to)
-    if (to === undefined || !this.#connected.has(pair(host.index, to.index))) return
-    const bytes = encodeMessage(output.message)
+    const to = this.#byId.get(output.to)
+    if (to === undefined) return
+    if (this.#connected.has(pair(host.index, to.index))) this.#send(host, to, output.message)
+    else if (this.#cut.has(`${host.index}>${to.index}`) || !to.up) {
+      this.at(this.nowMs + UNREACHABLE_MS, () => this.#input(host, (core) => core.unreachable(this.nowMs, to.id)))
+    } else {
+      const { message } = output
+      this.at(this.nowMs + REDIAL_MS, () => {
+        this.connect(host.index, to.index)
+        this.#send(host, to, message)
+      })
+    }
+  }
+
+  #dialNeighbour(host: Host, other: Host): void {
+    if (host.core.isNeighbour(other.id)) this.connect(host.index, other.index)
+  }
+
+  #send(host: Host, to: Host, message: Message): void {
+    const bytes = encodeMessage(message)
+    this.messages++
     this.bytes += bytes.length
+    // Every ack is acknowledged by itself, a ping's acknowledgement rides on the answer.
+    this.wireBytes += bytes.length + FRAME_BYTES + (message.type === 'ping' ? 0 : ACKNOWLEDGEMENT_BYTES)
     if (!this.#canReach(host.index, to.index)) return
-    this.at(this.nowMs + this.#latency(), () => {
+    this.at(this.#arrivalMs(host, to), () => {
       const verdict = decodeMessage(bytes)
       if (!verdict.ok) throw new Error(`a core sent what a core cannot read: ${verdict.reason}`)
       this.#input(to, (core) => core.receive(this.nowMs, host.id, verdict.message))
     })
+  }
+
+  #arrivalMs(host: Host, to: Host): number {
+    let atMs = this.nowMs + this.#latency()
+    if (this.loss === 0) return atMs
+    for (let tries = 0; this.random() < this.loss && tries < 6; tries++) atMs += RETRANSMIT_MS * 2 ** tries
+    const direction = `${host.index}>${to.index}`
+    atMs = Math.max(atMs, this.#busyUntilMs.get(direction) ?? 0)
+    this.#busyUntilMs.set(direction, atMs)
+    return atMs
   }
 
   #schedule(host: Host): void {
@@ -263,28 +331,15 @@ export class VirtualCluster {
   #latency(): number {
     return LATENCY_MS[0] + this.random() * (LATENCY_MS[1] - LATENCY_MS[0])
   }
-
-  #pop(): void {
-    const tasks = this.#tasks
-    const last = tasks.pop()!
-    if (tasks.length === 0) return
-    let i = 0
-    for (;;) {
-      let child = 2 * i + 1
-      if (child >= tasks.length) break
-      if (child + 1 < tasks.length && isBefore(tasks[child + 1]!, tasks[child]!)) child++
-      if (!isBefore(tasks[child]!, last)) break
-      tasks[i] = tasks[child]!
-      i = child
-    }
-    tasks[i] = last
-  }
-}
-
-function isBefore(a: Task, b: Task): boolean {
-  return a.atMs === b.atMs ? a.order < b.order : a.atMs < b.atMs
 }
 
 function pair(a: number, b: number): string {
   return a < b ? `${a}-${b}` : `${b}-${a}`
+}
+
+function introduction(outputs: Output[]): SignedFacts {
+  for (const output of outputs) {
+    if (output.type === 'send' && output.message.type === 'ping') return output.message.delta.facts[0]!
+  }
+  throw new Error('a core greets nobody')
 }

@@ -3,8 +3,9 @@
  * late, tables that are built from those reports, and the engine's rule (stay below the limit, else the next slot).
  * Steps of 10 ms; no packets, no gossip protocol, only its delays.
  */
-import { boundedPareto, boundedParetoMean, exponential, seededRandom } from './random.ts'
-import type { Random } from './random.ts'
+import { mulberry32 } from '../../lab/load.ts'
+import { boundedPareto, boundedParetoMean, exponential } from '../../lab/simulate/random.ts'
+import type { Random } from '../../lab/simulate/random.ts'
 import { memberWith } from './views.ts'
 import type { Policy, PolicySettings, RoutingTable } from '../../policy/types.ts'
 
@@ -99,7 +100,7 @@ class ClusterLoop {
 
   constructor(spec: LoopSpec) {
     this.#spec = spec
-    this.#random = seededRandom(spec.seed)
+    this.#random = mulberry32(spec.seed)
     this.#capacityFlows = spec.capacities.map((capacity) => capacity * spec.flowsPerCapacity)
     const meanDurationMs = boundedParetoMean(DURATION_SHAPE, spec.shortestFlowMs, LONGEST_FLOW_MS)
     this.#flowsPerMs = (spec.load * sum(this.#capacityFlows)) / meanDurationMs

@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest'
 import { policies } from '../../policy/policies.ts'
 import type { PolicyName } from '../../policy/types.ts'
-import { seededRandom } from './random.ts'
+import { mulberry32 } from '../../lab/load.ts'
 import { memberWith, settingsWith } from './views.ts'
 
 const TABLES_TIMED = 50
-const random = seededRandom(300)
+const random = mulberry32(300)
 const members = Array.from({ length: 300 }, (_, m) => memberWith(m, { capacity: 1 + (m % 3), load: random() }))
 
 describe.each(Object.keys(policies) as PolicyName[])('%s', (name) => {

@@ -1,7 +1,7 @@
 /** Views and settings to test policies with: a healthy member under default settings unless a test says otherwise. */
 import { DEFAULTS } from '../../node/defaults.ts'
-import { seededRandom } from './random.ts'
-import type { Random } from './random.ts'
+import { mulberry32 } from '../../lab/load.ts'
+import type { Random } from '../../lab/simulate/random.ts'
 import type { PolicyMember, PolicySettings, PolicyView } from '../../policy/types.ts'
 
 export function settingsWith(overrides: Partial<PolicySettings> = {}): PolicySettings {
@@ -21,7 +21,7 @@ export function settingsWith(overrides: Partial<PolicySettings> = {}): PolicySet
 
 /** Member number `index`, alive and well; index 0 is self. */
 export function memberWith(index: number, overrides: Partial<PolicyMember> = {}): PolicyMember {
-  const random = seededRandom(0x9e3779b9 * (index + 1))
+  const random = mulberry32(0x9e3779b9 * (index + 1))
   return {
     index,
     id: `member-${String(index).padStart(3, '0')}`,

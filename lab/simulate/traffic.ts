@@ -1,0 +1,106 @@
+/**
+ * Bytes that a member sends and receives: what gossip itself wrote (payload), and an estimate of what that is on the
+ * wire with libp2p over TCP over Ethernet.
+ */
+
+/** Length prefix of our framing. */
+const FRAMING_BYTES = 2
+/** ChaCha20-Poly1305's tag; noise's own length prefix is counted with our framing's. */
+const NOISE_BYTES = 16
+/** Header of one yamux data frame. */
+const YAMUX_BYTES = 12
+/** Ethernet 14, IPv4 20, TCP 20 with 12 of timestamps. */
+const PACKET_BYTES = 66
+/** Delayed acknowledgement (RFC 1122, 4.2.3.2): one for every second segment. */
+const ACK_BYTES_PER_FRAME = PACKET_BYTES / 2
+/** TCP, private network, noise, yamux and two streams with their negotiation, per direction, packets included. */
+const HANDSHAKE_BYTES = 1_500
+/** A SYN, a RST or a FIN. */
+const CONTROL_BYTES = PACKET_BYTES
+/** What fits into one packet of Ethernet. */
+const SEGMENT_BYTES = 1_448
+
+export interface TrafficTotals {
+  payloadSent: number
+  payloadReceived: number
+  wireSent: number
+  wireReceived: number
+  framesSent: number
+  framesReceived: number
+}
+
+export class Traffic {
+  readonly #payloadSent: Float64Array
+  readonly #payloadReceived: Float64Array
+  readonly #wireSent: Float64Array
+  readonly #wireReceived: Float64Array
+  readonly #framesSent: Float64Array
+  readonly #framesReceived: Float64Array
+
+  constructor(hosts: number) {
+    this.#payloadSent = new Float64Array(hosts)
+    this.#payloadReceived = new Float64Array(hosts)
+    this.#wireSent = new Float64Array(hosts)
+    this.#wireReceived = new Float64Array(hosts)
+    this.#framesSent = new Float64Array(hosts)
+    this.#framesReceived = new Float64Array(hosts)
+  }
+
+  /** A frame was handed to the network, which put it on the wire so many times. */
+  sent(from: number, payloadBytes: number, transmissions: number): void {
+    this.#payloadSent[from]! += payloadBytes
+    this.#framesSent[from]!++
+    this.#wireSent[from]! += wireBytes(payloadBytes) * transmissions
+  }
+
+  received(from: number, to: number, payloadBytes: number): void {
+    this.#payloadReceived[to]! += payloadBytes
+    this.#framesReceived[to]!++
+    this.#wireReceived[to]! += wireBytes(payloadBytes)
+    this.#wireSent[to]! += ACK_BYTES_PER_FRAME
+    this.#wireReceived[from]! += ACK_BYTES_PER_FRAME
+  }
+
+  control(from: number, to: number): void {
+    this.#wireSent[from]! += CONTROL_BYTES
+    this.#wireReceived[to]! += CONTROL_BYTES
+  }
+
+  handshake(a: number, b: number): void {
+    for (const host of [a, b]) {
+      this.#wireSent[host]! += HANDSHAKE_BYTES
+      this.#wireReceived[host]! += HANDSHAKE_BYTES
+    }
+  }
+
+  of(host: number): TrafficTotals {
+    return {
+      payloadSent: this.#payloadSent[host]!,
+      payloadReceived: this.#payloadReceived[host]!,
+      wireSent: this.#wireSent[host]!,
+      wireReceived: this.#wireReceived[host]!,
+      framesSent: this.#framesSent[host]!,
+      framesReceived: this.#framesReceived[host]!,
+    }
+  }
+
+  totals(): TrafficTotals {
+    return {
+      payloadSent: sum(this.#payloadSent),
+      payloadReceived: sum(this.#payloadReceived),
+      wireSent: sum(this.#wireSent),
+      wireReceived: sum(this.#wireReceived),
+      framesSent: sum(this.#framesSent),
+      framesReceived: sum(this.#framesReceived),
+    }
+  }
+}
+
+function wireBytes(payloadBytes: number): number {
+  const segments = Math.max(1, Math.ceil(payloadBytes / SEGMENT_BYTES))
+  return payloadBytes + FRAMING_BYTES + NOISE_BYTES + YAMUX_BYTES + segments * PACKET_BYTES
+}
+
+function sum(values: Float64Array): number {
+  return values.reduce((whole, value) => whole + value, 0)
+}
