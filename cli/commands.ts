@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ default: Command.
   'node:start': () => import('./commands/node/start.ts'),
   peers: () => import('./commands/peers.ts'),
   status: () => import('./commands/status.ts'),
+  simulate: () => import('./commands/simulate.ts'),
   'lab:up': () => import('./commands/lab/up.ts'),
   'lab:down': () => import('./commands/lab/down.ts'),
   'lab:status': () => import('./commands/lab/status.ts'),

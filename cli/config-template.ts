@@ -24,8 +24,15 @@ clusterKeyFile: ${flow(config.clusterKeyFile)}
 
 gossip:
   port: ${gossip.port}
-  # Some other nodes, ADDRESS:PORT. One that answers is enough; all of them are dialled until one does.
+  # Some other nodes, ADDRESS:PORT. One that answers is enough; those that do not are dialled for ever. While the list
+  # is empty, nodes on the same network find each other by multicast DNS; mdns: true or false decides it.
   seeds: ${flow(gossip.seeds)}
+  # lan | wan: times of failure detection. The same on every node.
+  preset: ${gossip.preset}
+  # Only these nodes may join, by id (dpr peers --json shows it), however many have the key.
+  # allow: ["12D3KooW…"]
+  # Keys that are accepted besides, while the cluster's key is being changed.
+  # otherClusterKeyFiles: [${flow(`${config.clusterKeyFile}.new`)}]
 
 # Blocks that hold every published address of the cluster, and no other address. The same on every node: what lies
 # outside is refused, whoever announces it.${hasPlaceholder(config) ? PLACEHOLDER_NOTE : ''}
@@ -57,6 +64,9 @@ load:
 
 stateDirectory: ${flow(config.stateDirectory)}
 runtimeDirectory: ${flow(config.runtimeDirectory)}
+
+# Metrics for Prometheus are served on the control socket; over TCP only if this says where.
+# metrics: { listen: ${flow(`${config.nodeAddress}:9600`)} }
 
 log:
   level: ${log.level}

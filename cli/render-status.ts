@@ -1,7 +1,7 @@
 /**
  * `dpr status` for people: what this node is, what it does, and what is wrong.
  */
-import type { StatusJson } from '../node/control-api.ts'
+import type { KeyJson, StatusJson } from '../node/control-api.ts'
 import type { Paint } from './render-peers.ts'
 import { textTable } from './table.ts'
 import { duration } from './units.ts'
@@ -14,6 +14,8 @@ export function renderStatus(status: StatusJson, paint: Paint): string {
     ['policy', status.policy],
     ['datapath', `${status.datapath}, snapshot ${status.snapshotVersion}`],
     ['steering', paint(status.steering === 'on' ? 'good' : 'bad', status.steering)],
+    ['membership', membership(status, paint)],
+    ['cluster key', keys(status)],
     ['announces', status.announces.join(', ') || 'nothing'],
     ['homes', status.homes.join(', ') || 'none'],
     ['load', `${status.load.toFixed(2)} (cluster ${status.clusterLoad.toFixed(2)})`],
@@ -29,6 +31,23 @@ export function renderStatus(status: StatusJson, paint: Paint): string {
     ...status.warnings.map((warning): [string, string] => ['warning', paint('doubtful', warning)]),
   ]
   return textTable([{ title: '' }, { title: '' }], facts)
+}
+
+function membership({ members, unsure, lastExchangeAgeMs }: StatusJson, paint: Paint): string {
+  const counts = Object.entries(members).filter(([status, count]) => count > 0 || status === 'alive')
+  const heard =
+    lastExchangeAgeMs === null ? 'nobody has answered yet' : `last answer ${duration(lastExchangeAgeMs)} ago`
+  const text = `${counts.map(([status, count]) => `${count} ${status}`).join(', ')}; ${heard}`
+  return unsure ? `${paint('doubtful', 'unsure')}: announces nothing, new flows stay; ${text}` : text
+}
+
+/** `a1b2c3d4 (4 links), accepted besides: 0f0f0f0f (1 link); 5 nodes are allowed` */
+function keys({ keys: [first, ...others], allowed }: StatusJson): string {
+  if (first === undefined) return 'none'
+  const shown = ({ fingerprint, links }: KeyJson): string =>
+    `${fingerprint} (${links} ${links === 1 ? 'link' : 'links'})`
+  const besides = others.length === 0 ? '' : `, accepted besides: ${others.map(shown).join(', ')}`
+  return `${shown(first)}${besides}${allowed === null ? '' : `; ${allowed} ${allowed === 1 ? 'node is' : 'nodes are'} allowed`}`
 }
 
 /** A row for each count that is not zero, the largest first. */

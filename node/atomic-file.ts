@@ -6,8 +6,12 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, fchmodSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from 'node:fs'
 import { writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { open, readdir, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { NodeError, errnoOf } from './errors.ts'
+
+/** What is written beside a file is named after it, with this. */
+const TEMPORARY = /^\.[0-9a-f]{12}\.tmp$/u
 
 export interface AtomicWriteOptions {
   /** Permission bits of the file, whatever the umask. */
@@ -39,6 +43,44 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, options
     throw new NodeError('E_FILE_UNWRITABLE', `cannot write ${path} (${errno})`, { cause: error })
   } finally {
     rmSync(temporary, { force: true })
+  }
+}
+
+/**
+ * The same without blocking the caller's thread: a disk may take a second to flush. Replaces what is there.
+ * @throws NodeError E_FILE_UNWRITABLE; then the target is as it was and nothing is left beside it
+ */
+export async function replaceFileAtomic(path: string, data: string, mode: number): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  try {
+    const file = await open(temporary, 'wx', 0o600)
+    try {
+      await file.writeFile(data)
+      await file.chmod(mode)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+    const directory = await open(dirname(path), 'r')
+    try {
+      await directory.sync()
+    } finally {
+      await directory.close()
+    }
+  } catch (error) {
+    throw new NodeError('E_FILE_UNWRITABLE', `cannot write ${path} (${errnoOf(error) ?? 'error'})`, { cause: error })
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+/** Removes what writers of this file left beside it when they were killed. For the only writer of a file, at its start. */
+export async function removeHalfWritten(path: string): Promise<void> {
+  const [directory, name] = [dirname(path), basename(path)]
+  for (const entry of await readdir(directory)) {
+    const isLeftover = entry.startsWith(`${name}.`) && TEMPORARY.test(entry.slice(name.length))
+    if (isLeftover) await rm(join(directory, entry), { force: true })
   }
 }
 

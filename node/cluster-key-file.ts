@@ -2,7 +2,7 @@
  * The cluster key on the disk: a file that only its owner may read, the same on every node. Its text is the transport's
  * (gossip/cluster-key.ts); here are the file, its mode and the messages that name it.
  */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { parseClusterKey } from '../gossip/cluster-key.ts'
 import { NodeError, errnoOf } from './errors.ts'
 
@@ -36,7 +36,8 @@ export function readClusterKeyFile(path: string): ClusterKey {
 function readText(path: string): string {
   let descriptor: number
   try {
-    descriptor = openSync(path, 'r')
+    // A named pipe would hold up the whole daemon until somebody writes to it.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     const errno = errnoOf(error) ?? 'error'
     const what = errno === 'ENOENT' ? `no cluster key at ${path}` : `cannot read the cluster key ${path} (${errno})`

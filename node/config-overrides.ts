@@ -96,6 +96,14 @@ export const OVERRIDES: readonly Override[] = [
     summary: 'directory of the control socket and the journal of host changes',
   },
   {
+    key: ['metrics', 'listen'],
+    flag: 'metrics-listen',
+    env: 'DPR_METRICS_LISTEN',
+    commands: 'start',
+    kind: 'text',
+    summary: 'address and port where metrics are served over TCP as well, ADDRESS:PORT',
+  },
+  {
     key: ['log', 'level'],
     flag: 'log-level',
     env: 'DPR_LOG_LEVEL',

@@ -76,6 +76,44 @@ const seedsOnce: Rule = ({ gossip }) =>
     (path) => ['gossip', 'seeds', path],
   )
 
+const allowedOnce: Rule = ({ gossip }) =>
+  repeated(
+    gossip?.allow,
+    (text) => text,
+    (path) => ['gossip', 'allow', path],
+  )
+
+const keyFilesOnce: Rule = ({ gossip, clusterKeyFile }) => {
+  const others = gossip?.otherClusterKeyFiles
+  const same = others?.indexOf(clusterKeyFile ?? '') ?? -1
+  const twice = repeated(
+    others,
+    (text) => text,
+    (path) => ['gossip', 'otherClusterKeyFiles', path],
+  )
+  if (same === -1) return twice
+  const problem: RuleProblem = {
+    path: ['gossip', 'otherClusterKeyFiles', same],
+    because: 'the clusterKeyFile itself',
+    remedy: 'name the files of other keys here: the one to come, or the one before',
+  }
+  return [problem, ...twice]
+}
+
+/** On a published address the figures of some other host would answer, or this one's to every client. */
+const metricsApart: Rule = ({ metrics, gossip, nodeAddress, publishedRanges }) => {
+  const listen = metrics?.listen
+  if (listen === undefined) return []
+  const address = listen.split(':', 1)[0]!
+  const range = publishedRanges?.find((range) => blockContains(range, address))
+  const remedy = 'use the node address, 127.0.0.1 or another address of this host alone'
+  if (range !== undefined) {
+    return [{ path: ['metrics', 'listen'], because: `inside publishedRanges (${range})`, remedy }]
+  }
+  if (listen !== `${nodeAddress}:${gossip?.port}` && listen !== `0.0.0.0:${gossip?.port}`) return []
+  return [{ path: ['metrics', 'listen'], because: 'where gossip listens', remedy: 'use another port' }]
+}
+
 const servicesOnce: Rule = ({ services }) =>
   repeated(
     services,
@@ -116,6 +154,9 @@ const RULES: readonly Rule[] = [
   publishedOnce,
   rangesOnce,
   seedsOnce,
+  allowedOnce,
+  keyFilesOnce,
+  metricsApart,
   servicesOnce,
   interfacesOnce,
   segmentsOnce,

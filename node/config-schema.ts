@@ -10,6 +10,7 @@ import { isUnicast, parseAddress, parseBlock } from './ipv4.ts'
 export const CONFIG_FILE_DEFAULT = '/etc/dpr/config.yaml'
 
 export const POLICY_NAMES = ['above-average', 'ring', 'hash', 'router', 'local'] as const
+export const GOSSIP_PRESETS = ['lan', 'wan'] as const
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /** The kernel's IFNAMSIZ is 16 with the final zero. */
@@ -19,6 +20,10 @@ const SEGMENT_NAME = /^[\x21-\x7e]{1,64}$/u
 const ABSOLUTE_PATH = /^\/[^\0]*$/u
 /** Ten minutes: past this a ramp is rather a capacity. */
 const SLOW_START_MS_MAX = 600_000
+/** The id of an Ed25519 key: 52 characters, the first ones always the same (libp2p peer id specification). */
+const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/u
+/** One is enough to rotate the key; each is tried with every connection that does not speak the first. */
+const OTHER_KEYS_MAX = 3
 /** A socket's path holds 107 bytes (unix(7)) and `/control.sock` takes 13 of them. */
 const RUNTIME_DIRECTORY_BYTES_MAX = 94
 
@@ -64,15 +69,29 @@ function isBlockText(value: string): boolean {
   return block !== undefined && block.prefixLength > 0
 }
 
-function isSeedText(value: string): boolean {
+function isEndpointText(value: string, isAddress: (text: string) => boolean): boolean {
   const [address, port, ...rest] = value.split(':')
   if (address === undefined || port === undefined || rest.length > 0) return false
-  return isUnicastText(address) && /^[1-9]\d{0,4}$/u.test(port) && Number(port) <= 65_535
+  return isAddress(address) && /^[1-9]\d{0,4}$/u.test(port) && Number(port) <= 65_535
 }
 
+/** Where a host can listen: an address of its own, loopback, or all of them. */
+function isListenText(value: string): boolean {
+  return isUnicastText(value) || value === '0.0.0.0' || (parseAddress(value) ?? 0) >>> 24 === 127
+}
+
+const flag = z.boolean({ error: 'use true or false' })
 const unicast = text('use a unicast IPv4 address such as 10.1.0.1', isUnicastText)
 const block = text('use an IPv4 block in CIDR form without host bits, such as 10.1.0.96/28', isBlockText)
-const seed = text('use ADDRESS:PORT of another node, such as "10.1.0.2:7600"', isSeedText)
+const seed = text('use ADDRESS:PORT of another node, such as "10.1.0.2:7600"', (value) =>
+  isEndpointText(value, isUnicastText),
+)
+const listen = text('use ADDRESS:PORT of this host, such as "127.0.0.1:9600"', (value) =>
+  isEndpointText(value, isListenText),
+)
+const peerId = text('use the id of a node, 52 characters from 12D3KooW on, as dpr peers --json shows it', (value) =>
+  PEER_ID.test(value),
+)
 const path = text('use an absolute path', (value) => ABSOLUTE_PATH.test(value))
 const interfaceName = text('use the name of a network interface, 1 to 15 characters', (value) =>
   INTERFACE_NAME.test(value),
@@ -92,6 +111,14 @@ export const configSchema = section({
   gossip: section({
     port: whole(1, 65_535).default(DEFAULTS.gossipPort),
     seeds: list(seed, '["10.1.0.2:7600"]').default([]),
+    mdns: flag.optional(),
+    preset: oneOf(GOSSIP_PRESETS).default('lan'),
+    allow: list(peerId, '["12D3KooW…"]')
+      .min(1, { error: 'use at least one id, or leave the key out: then whoever has the cluster key may join' })
+      .optional(),
+    otherClusterKeyFiles: list(path, '["/etc/dpr/cluster.key.new"]')
+      .max(OTHER_KEYS_MAX, { error: `use at most ${OTHER_KEYS_MAX} other keys` })
+      .default([]),
   }).prefault({}),
   publishedRanges: list(block, '["10.1.0.96/28"]').min(1, {
     error: 'use at least one block, such as ["10.1.0.96/28"]',
@@ -125,6 +152,7 @@ export const configSchema = section({
   addressing: oneOf(['auto', 'mac', 'ipip']).default('auto'),
   stateDirectory: path.default('/var/lib/dpr'),
   runtimeDirectory: runtimePath.default('/run/dpr'),
+  metrics: section({ listen: listen.optional() }).prefault({}),
   log: section({
     level: oneOf(LOG_LEVELS).default('info'),
     format: oneOf(['json', 'pretty']).default('json'),

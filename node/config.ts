@@ -4,6 +4,7 @@
  * problems are reported together.
  */
 import { readFileSync, statSync } from 'node:fs'
+import type { z } from 'zod'
 import { issueProblems, ruleProblem } from './config-messages.ts'
 import { applyOverrides } from './config-overrides.ts'
 import type { Environment, FlagValues } from './config-overrides.ts'
@@ -54,13 +55,22 @@ export function parseConfig(text: string, name: string, env: Environment = {}, f
   }
   const { value, place } = applyOverrides(source.value, source.place, env, flags)
   const whole = configSchema.safeParse(value)
-  const issues = whole.error?.issues ?? []
   const problems = [
-    ...issues.flatMap((issue) => issueProblems(issue, issue.path, value, place)),
+    ...firstAtEachPlace(whole.error?.issues ?? []).flatMap((issue) => issueProblems(issue, issue.path, value, place)),
     ...checkRules(wellFormedSections(value)).map((found) => ruleProblem(found, value, place)),
   ]
   if (whole.data === undefined || problems.length > 0) throw invalid(name, problems)
   return deepFreeze(whole.data)
+}
+
+/** A value of the wrong type may break further checks that were meant for the right one: a text has a length, too. */
+function firstAtEachPlace(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  const places = new Map<string, z.core.$ZodIssue>()
+  for (const issue of issues) {
+    const place = JSON.stringify(issue.path)
+    if (!places.has(place)) places.set(place, issue)
+  }
+  return [...places.values()]
 }
 
 /** Every top-level key that is right by itself, defaults included: what the rules can be asked about. */

@@ -28,6 +28,13 @@ export interface PeerJson {
   reportAgeMs: number
 }
 
+/** One cluster key, by the first 8 hexadecimal digits of the SHA-256 of its 32 bytes. */
+export interface KeyJson {
+  fingerprint: string
+  /** Connections that use it now. */
+  links: number
+}
+
 /** `GET /v1/status`. Counters are new flows, except `dropped`, which is packets. */
 export interface StatusJson {
   name: string
@@ -43,6 +50,18 @@ export interface StatusJson {
   localLimit: number | null
   snapshotVersion: number
   steering: 'on' | 'open'
+  /** This node was stalled and doubts what it believes: nothing is announced, new flows stay here. */
+  unsure: boolean
+  /** Since the last exchange with any member; null if there was none. */
+  lastExchangeAgeMs: number | null
+  /** How many members are what, this node included. */
+  members: Record<MemberStatus, number>
+  /** The cluster keys that are accepted, the one that is dialled with first. */
+  keys: KeyJson[]
+  /** Fingerprint of the cluster key from which this process derived the key of its hashes, at its start. */
+  hashKey: string
+  /** Ids that may join; null: whoever has a key. */
+  allowed: number | null
   uptimeMs: number
   pid: number
   version: string

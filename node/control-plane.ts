@@ -22,15 +22,29 @@ import { hostPlan } from './host-plan.ts'
 import { parseBlock, type Block } from './ipv4.ts'
 import { MemberHistory } from './member-history.ts'
 import { MemberIndex } from './member-index.ts'
-import { buildSnapshot, sameRouting } from './snapshot-builder.ts'
+import { QuietTable } from './quiet-table.ts'
+import { buildSnapshot, sameRouting, type SnapshotInputs } from './snapshot-builder.ts'
 import { peersJson, statusJson } from './status.ts'
+import { TableCache } from './table-cache.ts'
 import { VERSION } from './version.ts'
-import { buildView, type ClusterView } from './view.ts'
+import { buildStanding, buildView, type ClusterView, type Standing, type ViewInputs } from './view.ts'
 
 /** Home addresses are claimed with this epoch; whoever takes one over later claims with a higher one. */
 const HOME_EPOCH = 1
-/** Calls of `reconcile` for one look at the socket table while there are no flows. */
-const QUIET_ROUNDS = 10
+/** What the daemon knows besides, for `status`. */
+export type HostStatus = Pick<StatusJson, 'steering' | 'keys' | 'hashKey' | 'allowed'> & { warnings: string[] }
+
+export interface ControlFigures {
+  engine: EngineState
+  load: number
+  /** Infinity: everything stays. */
+  localLimit: number
+  unsure: boolean
+  /** Published addresses that are announced here, and of the whole cluster. */
+  announced: number
+  published: number
+  uptimeMs: number
+}
 
 export interface ControlPlaneOptions {
   config: Config
@@ -48,62 +62,74 @@ export class ControlPlane {
   readonly #key: SipKey
   readonly #membership: Membership
   readonly #engine: Engine
+  readonly #fixed: Pick<SnapshotInputs, 'services' | 'ifindexOf' | 'mtu'>
+  readonly #gossipAttachments: readonly Attachment[]
   readonly #ranges: Block[]
   readonly #gateways: ReadonlySet<string>
   readonly #index = new MemberIndex(MEMBERS_MAX)
   readonly #history: MemberHistory
+  readonly #tables = new TableCache()
   readonly #startedMs = boottimeMs()
-  #snapshot: Snapshot | undefined
-  #table: RoutingTable | undefined
-  #view: ClusterView | undefined
+  readonly #idHash: number
+  readonly #quiet = new QuietTable()
+  /** Of the membership's version that it was built for. */
+  #standing: { version: number; standing: Standing } | undefined
+  #plan: { standing: Standing; plan: HostPlan } | undefined
+  /** What the engine has, and from what it was made. */
+  #published: { snapshot: Snapshot; standing: Standing; table: RoutingTable; unsure: boolean } | undefined
+  /** Of the latest round; before the first nothing can be late. */
+  #tickedMs = Infinity
   /** Published addresses that the host accepts and steers now; until then nobody may send us flows of them. */
   #accepts: readonly string[] = []
   #serving = false
-  /** Of the latest look at the socket table. */
-  #established = 0
-  #quietRounds = -1
 
   constructor(options: ControlPlaneOptions) {
-    const { config } = options
+    const { config, attachments } = options
     this.#config = config
-    this.#attachments = options.attachments
+    this.#attachments = attachments
     this.#bootId = options.bootId
     this.#key = options.hashKey
     this.#membership = options.membership
     this.#engine = options.engine
+    this.#fixed = {
+      services: config.services.map(({ port }) => ({ protocol: 'tcp', port })),
+      ifindexOf: new Map(attachments.map(({ address, ifindex }) => [address, ifindex])),
+      mtu: Math.min(...attachments.map(({ mtu }) => mtu)),
+    }
+    this.#gossipAttachments = attachments.map(gossipAttachment)
     this.#ranges = config.publishedRanges.map((text) => parseBlock(text)!)
-    this.#gateways = new Set(options.attachments.flatMap((a) => gatewaysOf(a.interface)).map(formatIpv4))
+    this.#gateways = new Set(attachments.flatMap((a) => gatewaysOf(a.interface)).map(formatIpv4))
     this.#history = new MemberHistory(this.#startedMs, config.policy.slowStartMs)
+    this.#idHash = this.#hashes(options.membership.id)[0]
   }
 
   /** One round. Call it every `loadSampleMs`; a caller that stops calling lets the engine's lease run out. */
   tick(): void {
     const nowMs = boottimeMs()
     const engine = this.#engine.state()
-    const load = engine.activeFlows / this.#config.load.fullAt
-    this.#membership.setLoad({ load, source: this.#config.load.source, ageMs: 0 })
+    this.#membership.setLoad({ load: this.#load(engine), source: this.#config.load.source, ageMs: 0 })
+    const unsure = this.#isUnsure(nowMs)
+    this.#tickedMs = nowMs
     const view = this.#look(engine, nowMs)
-    const version = (this.#snapshot?.version ?? 0) + 1
-    const seed = sipHashBytes(this.#key, new TextEncoder().encode(this.#membership.id)) ^ version
+    const { standing } = view
+    const last = this.#published
+    const version = (last?.snapshot.version ?? 0) + 1
     const settings = policySettings(this.#config, view.members.length)
-    const table = policies[settings.name](view.policyView, settings, seed)
+    const table = this.#tables.get(standing, view.policyView, settings, () =>
+      policies[settings.name](view.policyView, settings, this.#idHash ^ version),
+    )
     const leaseUntilMs = nowMs + DEFAULTS.controlLeaseMs
-    const snapshot = buildSnapshot({
-      version,
-      view,
-      table,
-      services: this.#config.services.map(({ port }) => ({ protocol: 'tcp', port })),
-      ifindexOf: new Map(this.#attachments.map(({ address, ifindex }) => [address, ifindex])),
-      mtu: Math.min(...this.#attachments.map(({ mtu }) => mtu)),
-      leaseUntilMs,
-    })
-    this.#view = view
-    this.#table = table
-    if (this.#snapshot !== undefined && sameRouting(this.#snapshot, snapshot)) {
+    if (last !== undefined && last.standing === standing && last.table === table && last.unsure === unsure) {
       this.#engine.renewLease(leaseUntilMs)
       return
     }
-    this.#snapshot = snapshot
+    const snapshot = buildSnapshot({ version, view, table, unsure, leaseUntilMs, ...this.#fixed })
+    if (last !== undefined && sameRouting(last.snapshot, snapshot)) {
+      this.#published = { snapshot: last.snapshot, standing, table, unsure }
+      this.#engine.renewLease(leaseUntilMs)
+      return
+    }
+    this.#published = { snapshot, standing, table, unsure }
     this.#engine.publish(snapshot)
   }
 
@@ -129,26 +155,31 @@ export class ControlPlane {
     return ownFacts(this.#config, this.#attachments, this.#bootId, this.#serving, this.#accepts)
   }
 
-  /** What this node wants of its host now. */
+  /** What this node wants of its host now. The same object as long as that is so. */
   plan(): HostPlan {
-    const view = this.#view ?? this.#look(this.#engine.state(), boottimeMs())
-    return hostPlan(view, this.#attachments, this.#config.addressing, this.#config.datapath.device)
+    const standing = this.#published?.standing ?? this.#look(this.#engine.state(), boottimeMs()).standing
+    if (this.#plan?.standing !== standing) {
+      const plan = hostPlan(standing, this.#attachments, this.#config.addressing, this.#config.datapath.device)
+      this.#plan = { standing, plan }
+    }
+    return this.#plan.plan
   }
 
   /**
-   * Lets the kernel's socket table correct the count of flows that end here. The kernel walks its whole table for each
-   * look, so a host that has no flows, by either count, is looked at in every tenth call only.
+   * Lets the kernel's socket table correct the count of flows that end here. Call it every second; a host that has no
+   * flows is looked at less often.
    */
   async reconcile(): Promise<void> {
-    const quiet = this.#established === 0 && this.#engine.state().flowEntries === 0
-    this.#quietRounds = quiet ? this.#quietRounds + 1 : 0
-    if (this.#quietRounds % QUIET_ROUNDS !== 0) return
+    // Entries of flows that have ended stay for minutes; what is corrected is the count of those that have not.
+    const isQuiet = this.#engine.state().activeFlows === 0
+    if (!(await this.#quiet.shouldLook(isQuiet))) return
     const endpoints = new Set<string>()
     for (const address of this.#accepts) {
       for (const { port } of this.#config.services) endpoints.add(kernelEndpoint(parseIpv4(address), port))
     }
-    this.#established = await countEstablished(endpoints)
-    this.#engine.correctLocalEstablished(this.#established)
+    const established = await countEstablished(endpoints)
+    this.#quiet.looked(established)
+    this.#engine.correctLocalEstablished(established)
   }
 
   peers(): PeerJson[] {
@@ -156,26 +187,52 @@ export class ControlPlane {
     return peersJson(this.#look(engine, boottimeMs()), engine)
   }
 
-  status(steering: 'on' | 'open', warnings: string[]): StatusJson {
+  status(host: HostStatus): StatusJson {
     const engine = this.#engine.state()
     const nowMs = boottimeMs()
     return statusJson({
       config: this.#config,
       view: this.#look(engine, nowMs),
       engine,
-      table: this.#table ?? { localLimit: Infinity, ring: [], stateless: false, fallback: [] },
-      steering,
+      localLimit: this.#published?.snapshot.tables[0]?.localLimit ?? Infinity,
+      unsure: this.#published?.unsure ?? false,
+      lastExchangeAgeMs: this.#membership.lastExchangeAgeMs(),
       uptimeMs: nowMs - this.#startedMs,
       version: VERSION,
-      warnings,
+      host,
     })
   }
 
+  /** For metrics. */
+  figures(): ControlFigures {
+    const engine = this.#engine.state()
+    const snapshot = this.#published?.snapshot
+    return {
+      engine,
+      load: this.#load(engine),
+      localLimit: snapshot?.tables[0]?.localLimit ?? Infinity,
+      unsure: this.#published?.unsure ?? false,
+      announced: snapshot?.addresses.filter(({ role }) => role === 'announcer').length ?? 0,
+      published: snapshot?.addresses.length ?? 0,
+      uptimeMs: boottimeMs() - this.#startedMs,
+    }
+  }
+
+  #load(engine: EngineState): number {
+    return engine.activeFlows / this.#config.load.fullAt
+  }
+
+  /** Our own lateness shows here before gossip has had its turn: timers run in the order in which they fell due. */
+  #isUnsure(nowMs: number): boolean {
+    return this.#membership.isUnsure() || nowMs - this.#tickedMs > DEFAULTS.suspicionMinMs / 2 + DEFAULTS.loadSampleMs
+  }
+
   #look(engine: EngineState, nowMs: number): ClusterView {
-    return buildView({
+    const version = this.#membership.version()
+    const inputs: ViewInputs = {
       members: this.#membership.members(),
       engine,
-      attachments: this.#attachments.map(gossipAttachment),
+      attachments: this.#gossipAttachments,
       addressing: this.#config.addressing,
       ranges: this.#ranges,
       gateways: this.#gateways,
@@ -184,7 +241,9 @@ export class ControlPlane {
       hashes: (id) => this.#hashes(id),
       rendezvous: (address, id) => this.#hashes(`${address} ${id}`)[0],
       nowMs,
-    })
+    }
+    if (this.#standing?.version !== version) this.#standing = { version, standing: buildStanding(inputs) }
+    return buildView(inputs, this.#standing.standing)
   }
 
   #hashes(text: string): readonly [number, number] {

@@ -1,6 +1,6 @@
 /**
  * The control API: HTTP over a Unix socket that only the daemon's user may open. Read-only and small; what it answers
- * is in control-api.ts. Nothing a client does may disturb the daemon, hence limits on connections, sizes and times.
+ * is in control-api.ts and, as text for Prometheus, in metrics-table.ts. Nothing a client does may disturb the daemon, hence limits on connections, sizes and times.
  */
 import { chmodSync, lstatSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
@@ -11,6 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { PeerJson, StatusJson } from './control-api.ts'
 import { makeDirectory } from './directory.ts'
 import { NodeError, errnoOf } from './errors.ts'
+import type { MetricsText } from './metrics-server.ts'
 
 const REQUEST_MS_MAX = 5_000
 const IDLE_MS_MAX = 1_000
@@ -27,6 +28,7 @@ export interface ControlServerOptions {
   socketPath: string
   peers: () => PeerJson[]
   status: () => StatusJson
+  metrics?: MetricsText
 }
 
 export interface ControlServer {
@@ -36,8 +38,8 @@ export interface ControlServer {
   stop(): Promise<void>
 }
 
-export function createControlServer({ socketPath, peers, status }: ControlServerOptions): ControlServer {
-  const app = createApp({ '/v1/peers': peers, '/v1/status': status })
+export function createControlServer({ socketPath, peers, status, metrics }: ControlServerOptions): ControlServer {
+  const app = createApp({ '/v1/peers': peers, '/v1/status': status }, metrics)
   let inode: bigint | undefined
   let stopped: Promise<void> | undefined
   return {
@@ -56,7 +58,16 @@ export function createControlServer({ socketPath, peers, status }: ControlServer
   }
 }
 
-function createApp(routes: Record<string, () => unknown>): FastifyInstance {
+function createApp(json: Record<string, () => unknown>, metrics: MetricsText | undefined): FastifyInstance {
+  const routes: Record<string, (reply: FastifyReply) => unknown> = Object.fromEntries(
+    Object.entries(json).map(([url, answer]) => [url, answer]),
+  )
+  if (metrics !== undefined) {
+    routes['/metrics'] = (reply) => {
+      reply.header('content-type', metrics.contentType)
+      return metrics.text()
+    }
+  }
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
@@ -68,7 +79,7 @@ function createApp(routes: Record<string, () => unknown>): FastifyInstance {
   })
   app.server.maxConnections = CONNECTIONS_MAX
   for (const [url, answer] of Object.entries(routes)) {
-    app.get(url, (_request, reply) => reply.send(answer()))
+    app.get(url, async (_request, reply) => reply.send(await answer(reply)))
     app.route({
       method: ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
       url,
@@ -80,7 +91,7 @@ function createApp(routes: Record<string, () => unknown>): FastifyInstance {
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({
       error: 'not found',
-      message: `${request.method} ${request.url}: there is ${Object.keys(routes).join(' and ')}`,
+      message: `${request.method} ${request.url}: there is ${Object.keys(routes).join(', ')}`,
     }),
   )
   app.setErrorHandler((error, _request, reply) => {

@@ -11,37 +11,38 @@
 import { hkdfSync } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatapathError } from '../datapath/errors.ts'
-import { createFallbackDecap, type FallbackDecap } from '../datapath/host/fallback-decap.ts'
+import { createFallbackDecap } from '../datapath/host/fallback-decap.ts'
 import { createHostSetup, type HostSetup } from '../datapath/host/host-setup.ts'
-import type { HostPlan } from '../datapath/host/plan.ts'
 import { boottimeMs } from '../datapath/linux/libc.ts'
 import { parseIpv4, parseMac } from '../datapath/packet/bytes.ts'
 import { sipKey } from '../datapath/siphash.ts'
 import { TunEngine } from '../datapath/tun/tun-engine.ts'
 import { generateIdentity } from '../gossip/identity.ts'
 import { probeSeeds } from '../gossip/seeds.ts'
-import { createMembership } from '../gossip/shell.ts'
 import type { Membership } from '../gossip/types.ts'
-import { readClusterKeyFile } from './cluster-key-file.ts'
+import { readClusterKeys } from './cluster-keys.ts'
+import { Cluster } from './cluster.ts'
 import type { Config } from './config-schema.ts'
 import { ControlPlane, ownFacts } from './control-plane.ts'
 import { createControlServer } from './control-server.ts'
 import { DEFAULTS } from './defaults.ts'
 import { NodeError, errorLines, exitCodeOf } from './errors.ts'
 import { readBootId, resolveAttachments, type HostAttachment } from './host-facts.ts'
+import { HostFollower } from './host-follower.ts'
 import { loadOrCreateIdentity } from './identity-file.ts'
 import { createLogger, type Logger } from './log.ts'
-import { logMembershipEvent } from './member-log.ts'
+import { createMetricsServer } from './metrics-server.ts'
+import { Metrics, processFigures } from './metrics.ts'
+import { raisePriority } from './priority.ts'
 import { acquireSingleInstance } from './single-instance.ts'
-import { aborted, catchStopSignals } from './stop-signals.ts'
+import { aborted, catchStopSignals, onReload } from './stop-signals.ts'
 import { UndoList } from './undo-list.ts'
 import { VERSION } from './version.ts'
+import { Warnings } from './warnings.ts'
 
 const HOUSEKEEPING_MS = 1_000
 /** An engine whose loop has not come round for this long hangs; its longest regular sleep is 50 ms. */
 const ENGINE_HUNG_MS = 2_000
-/** A plan that the host could not follow is tried again after this. */
-const RETRY_MS = 1_000
 /** For peers to hear that nothing new may come, before we stop taking it: a few rounds of gossip. */
 const FAREWELL_MS = 3 * DEFAULTS.probeIntervalMs
 const HASH_KEY_BYTES = 16
@@ -50,11 +51,16 @@ const SOCKET_NAME = 'control.sock'
 /**
  * Runs until a stop signal; resolves when the host is as it was found. A signal during the start ends that after its
  * present step. Rejects with a coded error.
+ * @param read the configuration anew, at SIGHUP
  */
-export async function runDaemon(config: Config): Promise<void> {
+export async function runDaemon(config: Config, read: () => Config): Promise<void> {
   const log = createLogger(config.log)
   const stopAsked = catchStopSignals()
+  // First of all: threads that are started later inherit it.
+  const refused = raisePriority()
+  if (refused !== undefined) log.info({ event: 'priority', error: refused }, 'the priority stays as it is')
   const daemon = new Daemon(config, log, stopAsked)
+  onReload(() => daemon.reload(read))
   process.on('uncaughtException', (error) => daemon.die('bug', error))
   await daemon.start()
   await aborted(stopAsked)
@@ -70,10 +76,9 @@ class Daemon {
   readonly #stopAsked: AbortSignal
   readonly #undo: UndoList
   readonly #timers: NodeJS.Timeout[] = []
-  readonly #warnings = new Map<string, string>()
-  #plan: HostPlan | undefined
-  #decap: FallbackDecap | undefined
-  #changing: Promise<void> = Promise.resolve()
+  readonly #warnings = new Warnings()
+  #cluster: Cluster | undefined
+  #follower: HostFollower | undefined
   #steering: 'on' | 'open' = 'open'
   #stopping = false
   #reconciling = false
@@ -99,7 +104,7 @@ class Daemon {
   async stop(): Promise<unknown[]> {
     this.#stopping = true
     for (const timer of this.#timers.splice(0)) clearInterval(timer)
-    await this.#changing
+    await this.#follower?.stop()
     return this.#undo.undoAll()
   }
 
@@ -114,25 +119,26 @@ class Daemon {
     this.#stopAsked.throwIfAborted()
     const lock = await acquireSingleInstance()
     this.#undo.add('lock', () => lock.release())
-    const clusterKey = readClusterKeyFile(config.clusterKeyFile)
+    const keys = readClusterKeys(config)
     const attachments = resolveAttachments(config)
-    await this.#askSeeds(clusterKey.swarmKey)
+    await this.#askSeeds(keys.contents)
     this.#stopAsked.throwIfAborted()
     const identity = await loadOrCreateIdentity(config.stateDirectory, generateIdentity)
-    const hashKey = new Uint8Array(hkdfSync('sha256', clusterKey.secret, '', 'dpr flow hash', HASH_KEY_BYTES))
-
-    const membership = await createMembership({
+    const cluster = await Cluster.create({
+      config,
+      keys,
       privateKey: identity.key,
-      clusterKey: clusterKey.swarmKey,
-      listen: { address: config.nodeAddress, port: config.gossip.port },
-      seeds: [...config.gossip.seeds],
       facts: ownFacts(config, attachments, readBootId(), false, []),
-      software: VERSION,
-      config: { probeIntervalMs: DEFAULTS.probeIntervalMs, suspicionMinMs: DEFAULTS.suspicionMinMs },
+      attachments,
+      log: this.#log,
+      warnings: this.#warnings,
     })
-    membership.onEvent((event) => logMembershipEvent(this.#log, event))
-    await membership.start()
-    this.#undo.add('membership', () => membership.stop(true))
+    await cluster.start()
+    this.#cluster = cluster
+    this.#undo.add('membership', () => cluster.stop())
+    const { membership } = cluster
+    // Derived from the key of the start, and kept until the next: a change of keys must not move flows.
+    const hashKey = new Uint8Array(hkdfSync('sha256', keys.secret, '', 'dpr flow hash', HASH_KEY_BYTES))
 
     const engine = new TunEngine({
       device: config.datapath.device,
@@ -154,17 +160,30 @@ class Daemon {
       membership,
       engine,
     })
+    const metrics = this.#metrics(control, cluster)
     const server = createControlServer({
       socketPath: `${config.runtimeDirectory}/${SOCKET_NAME}`,
       peers: () => control.peers(),
-      status: () => control.status(this.#steering, [...this.#warnings.values()]),
+      status: () =>
+        control.status({
+          steering: this.#steering,
+          ...cluster.status(),
+          warnings: this.#warnings.texts,
+        }),
+      metrics,
     })
     await server.start()
     this.#undo.add('control server', () => server.stop())
+    if (config.metrics.listen !== undefined) {
+      const scraped = createMetricsServer(config.metrics.listen, metrics)
+      await scraped.start()
+      this.#undo.add('metrics server', () => scraped.stop())
+    }
 
     this.#stopAsked.throwIfAborted()
-    await this.#takeHost(host, engine, control, attachments)
-    this.#run(host, engine, control, membership)
+    const parts = { host, engine, control, membership, metrics }
+    await this.#takeHost(parts, attachments)
+    this.#run(parts)
     this.#log.info(
       {
         event: 'started',
@@ -179,12 +198,7 @@ class Daemon {
   }
 
   /** From a host that knows nothing of us to one whose published addresses pass through the engine. */
-  async #takeHost(
-    host: HostSetup,
-    engine: TunEngine,
-    control: ControlPlane,
-    attachments: readonly HostAttachment[],
-  ): Promise<void> {
+  async #takeHost({ host, engine, control, membership }: Parts, attachments: readonly HostAttachment[]): Promise<void> {
     this.#undo.add('host', () => host.undo())
     await host.repair()
     const plan = control.plan()
@@ -202,10 +216,11 @@ class Daemon {
     control.tick()
     await host.steer(plan)
     this.#steering = 'on'
-    this.#plan = plan
     await host.settle()
     const decap = createFallbackDecap()
-    this.#fallback(decap, plan, [], attachments)
+    const [log, warnings] = [this.#log, this.#warnings]
+    const follower = new HostFollower({ host, control, membership, decap, plan, log, warnings })
+    follower.attach(plan, attachments)
     this.#undo.add('fallback', () => decap.detach())
     this.#stopAsked.throwIfAborted()
     control.setAccepted(plan.publishedAddresses)
@@ -213,35 +228,17 @@ class Daemon {
       control.withdraw()
       if (control.peers().some(({ self, status }) => !self && status === 'alive')) await sleep(FAREWELL_MS)
     })
-    this.#decap = decap
+    this.#follower = follower
   }
 
-  /** The kernel's stand-in for our decapsulator, should this process die. A host without BPF goes on without it. */
-  #fallback(
-    decap: FallbackDecap,
-    plan: HostPlan,
-    memberAddresses: string[],
-    attachments?: readonly HostAttachment[],
-  ): void {
-    try {
-      decap.setMembers(memberAddresses)
-      decap.setPublished([...plan.publishedAddresses])
-      if (attachments !== undefined) {
-        decap.attach(attachments.map(({ interface: name, ifindex, address }) => ({ name, ifindex, address })))
-      }
-      this.#warnings.delete('fallback')
-    } catch (error) {
-      const line = errorLines(error)[0] ?? String(error)
-      if (this.#warnings.get('fallback') === line) return
-      this.#warnings.set('fallback', line)
-      this.#log.warn({ event: 'fallback-decapsulator', error }, 'tunnelled flows pause if this daemon is killed')
-    }
-  }
-
-  #run(host: HostSetup, engine: TunEngine, control: ControlPlane, membership: Membership): void {
+  #run({ engine, control, metrics }: Parts): void {
+    let dueMs = Infinity
     this.#every(DEFAULTS.loadSampleMs, () => {
+      const nowMs = boottimeMs()
+      metrics.observeLate((nowMs - dueMs) / 1_000)
+      dueMs = nowMs + DEFAULTS.loadSampleMs
       control.tick()
-      this.#follow(host, control, membership)
+      this.#follower?.follow()
     })
     this.#every(HOUSEKEEPING_MS, () => {
       const silentMs = boottimeMs() - engine.state().heartbeatMs
@@ -256,48 +253,33 @@ class Daemon {
     })
   }
 
-  /** Members come and go with their addresses: the host follows before anybody may send us those flows. */
-  #follow(host: HostSetup, control: ControlPlane, membership: Membership): void {
-    const plan = control.plan()
-    const others = membership.members().filter(({ self, status }) => !self && status !== 'left')
-    const addresses = others.flatMap(({ facts }) => [
-      facts.gossipAddress,
-      ...facts.attachments.map(({ address }) => address),
-    ])
-    if (this.#decap !== undefined) this.#fallback(this.#decap, plan, [...new Set(addresses)])
-    if (samePlan(plan, this.#plan)) return
-    this.#plan = plan
-    this.#changing = this.#adopt(plan, host, control, this.#changing)
-  }
-
-  async #adopt(plan: HostPlan, host: HostSetup, control: ControlPlane, before: Promise<void>): Promise<void> {
-    await before
-    if (this.#stopping) return
-    try {
-      await host.update(plan)
-      control.setAccepted(plan.publishedAddresses)
-      this.#warnings.delete('host')
-      this.#log.info({ event: 'host-updated', published: plan.publishedAddresses }, 'addresses and steering follow')
-    } catch (error) {
-      setTimeout(() => (this.#plan = undefined), RETRY_MS).unref()
-      const line = errorLines(error)[0] ?? String(error)
-      if (this.#warnings.get('host') === line) return
-      this.#warnings.set('host', line)
-      this.#log.error({ event: 'host-update-failed', error }, 'the host could not follow the cluster')
-    }
-  }
-
   /** Asked before anything is touched: a node with the wrong key must not half-configure its host. */
-  async #askSeeds(clusterKey: Uint8Array): Promise<void> {
-    const seeds = [...this.#config.gossip.seeds]
+  async #askSeeds(clusterKeys: readonly Uint8Array[]): Promise<void> {
+    const { seeds } = this.#config.gossip
     if (seeds.length === 0) return
-    const outcomes = await probeSeeds({ seeds, clusterKey })
+    const outcomes = await probeSeeds({ seeds, clusterKeys })
     const refusing = outcomes.filter(({ outcome }) => outcome === 'refused-key').map(({ seed }) => seed)
     if (refusing.length === 0 || outcomes.some(({ outcome }) => outcome === 'joined')) return
     throw new NodeError(
       'E_CLUSTER_KEY_REFUSED',
       `every seed that answers (${refusing.join(', ')}) refuses the cluster key of ${this.#config.clusterKeyFile}`,
     )
+  }
+
+  /** Cluster keys and allowed nodes of the configuration, from now on. Before the node has joined they are read anyway. */
+  reload(read: () => Config): void {
+    if (!this.#stopping) this.#cluster?.reload(read)
+  }
+
+  #metrics(control: ControlPlane, cluster: Cluster): Metrics {
+    return new Metrics(() => ({
+      version: VERSION,
+      name: this.#config.name,
+      policy: this.#config.policy.name,
+      control: control.figures(),
+      process: processFigures(),
+      ...cluster.figures(),
+    }))
   }
 
   #every(ms: number, round: () => void): void {
@@ -324,14 +306,18 @@ class Daemon {
   }
 }
 
+interface Parts {
+  host: HostSetup
+  engine: TunEngine
+  control: ControlPlane
+  membership: Membership
+  metrics: Metrics
+}
+
 function engineHung(silentMs: number): DatapathError {
   return new DatapathError(
     'E_ENGINE',
     `the engine gave no sign of life for ${Math.round(silentMs)} ms`,
     'The daemon ends and the host serves alone; a supervisor starts it again. If it recurs, look for a starved CPU.',
   )
-}
-
-function samePlan(a: HostPlan, b: HostPlan | undefined): boolean {
-  return b !== undefined && JSON.stringify(a) === JSON.stringify(b)
 }

@@ -231,6 +231,11 @@ const table = {
     meaning: 'The policy was given a view of the cluster that makes no sense: a bug.',
     remedy: 'run again with DPR_DEBUG=1 and report what it prints',
   },
+  E_METRICS_LISTEN: {
+    exitCode: 44,
+    meaning: 'Metrics cannot be served at metrics.listen: the port is taken, or the address is not this host’s.',
+    remedy: 'choose another port or address for metrics.listen, or leave it out: the control socket serves metrics too',
+  },
   E_LAB_SPEC: {
     exitCode: 60,
     meaning: 'An option of the lab is out of range or contradicts another.',

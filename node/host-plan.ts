@@ -2,7 +2,7 @@
 import type { HostPlan } from '../datapath/host/plan.ts'
 import { commonSegment } from './claims.ts'
 import type { HostAttachment } from './host-facts.ts'
-import type { ClusterView } from './view.ts'
+import type { Standing } from './view.ts'
 
 const IPV4_TCP_HEADERS_BYTES = 40
 const OUTER_HEADER_BYTES = 20
@@ -12,7 +12,7 @@ const OUTER_HEADER_BYTES = 20
  * home is in another segment arrive here through a tunnel, so the MSS offered from it leaves room for the outer header.
  */
 export function hostPlan(
-  view: Pick<ClusterView, 'published'>,
+  view: Pick<Standing, 'published'>,
   attachments: readonly HostAttachment[],
   addressing: 'auto' | 'mac' | 'ipip',
   device: string,

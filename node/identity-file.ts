@@ -2,7 +2,7 @@
  * The node's lasting identity: a private key that outlives restarts, since a member that came back under another id
  * would be a stranger to its peers. What the bytes mean is gossip's affair; here they are only kept.
  */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from './directory.ts'
 import { NodeError, errnoOf } from './errors.ts'
@@ -40,13 +40,16 @@ export async function loadOrCreateIdentity(
 function readIdentity(path: string): Uint8Array | undefined {
   let descriptor: number
   try {
-    descriptor = openSync(path, 'r')
+    // A named pipe would hold up the start until somebody writes to it.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined
     throw new NodeError('E_IDENTITY_INVALID', `cannot read ${path} (${errnoOf(error) ?? 'error'})`, { cause: error })
   }
   try {
-    const { mode, size } = fstatSync(descriptor)
+    const stats = fstatSync(descriptor)
+    if (!stats.isFile()) throw new NodeError('E_IDENTITY_INVALID', `${path} is no file`)
+    const { mode, size } = stats
     if ((mode & 0o077) !== 0) {
       const bits = (mode & 0o777).toString(8).padStart(4, '0')
       throw new NodeError('E_IDENTITY_INVALID', `${path} has mode ${bits}: others could pose as this node`, {

@@ -21,6 +21,9 @@ export function logMembershipEvent(log: Logger, event: MembershipEvent): void {
     case 'stranger':
       log.warn({ event: 'stranger', address: event.address, reason: event.reason }, 'refused')
       break
+    case 'twin':
+      log.error({ event: 'twin', address: event.address }, 'another node uses this identity')
+      break
     case 'facts':
       log.debug({ event: 'member-facts', member: event.member.facts.name }, 'changed')
       break

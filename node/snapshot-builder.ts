@@ -10,6 +10,8 @@ export interface SnapshotInputs {
   version: number
   view: ClusterView
   table: RoutingTable
+  /** This node doubts what it believes: nothing is announced, new flows stay here. */
+  unsure: boolean
   services: readonly { protocol: 'tcp'; port: number }[]
   /** Interface index by our address on it. */
   ifindexOf: ReadonlyMap<string, number>
@@ -19,11 +21,11 @@ export interface SnapshotInputs {
 }
 
 export function buildSnapshot(inputs: SnapshotInputs): Snapshot {
-  const { view, table } = inputs
+  const { view, table, unsure } = inputs
   const size = view.members.reduce((max, { index }) => Math.max(max, index + 1), 0)
   const members: (SnapshotMember | undefined)[] = Array.from({ length: size }, () => undefined)
   for (const known of view.members) members[known.index] = snapshotMember(known, inputs)
-  const announced = new Set(view.announced)
+  const announced = new Set(unsure ? [] : view.announced)
   const addresses = view.published.addresses.map(({ address }): SnapshotAddress => ({
     address: parseIpv4(address),
     role: announced.has(address) ? 'announcer' : 'other',
@@ -35,7 +37,7 @@ export function buildSnapshot(inputs: SnapshotInputs): Snapshot {
     members,
     addresses,
     services: inputs.services.map(({ port }) => ({ protocol: 6, port, table: 0 })),
-    tables: [snapshotTable(table)],
+    tables: [snapshotTable(unsure ? keeping(table) : table)],
     leaseUntilMs: inputs.leaseUntilMs,
   }
 }
@@ -65,6 +67,11 @@ function snapshotMember(known: KnownMember, inputs: SnapshotInputs): SnapshotMem
 function existingFlows({ member }: KnownMember): SnapshotMember['existing'] {
   if (member.status !== 'dead') return 'forward'
   return member.deadReason === 'daemon-only' ? 'forward' : 'hold'
+}
+
+/** New flows stay. Not with a table that knows no flows: it would take the old ones along. */
+function keeping(table: RoutingTable): RoutingTable {
+  return table.stateless ? table : { ...table, localLimit: Infinity, ring: [] }
 }
 
 function snapshotTable({ localLimit, ring, stateless, fallback }: RoutingTable): SnapshotTable {

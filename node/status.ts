@@ -1,8 +1,9 @@
 /** The control socket's answers, built from the node's view. Pure. */
 import type { EngineState } from '../datapath/engine.ts'
-import type { RoutingTable } from '../policy/types.ts'
+import type { MemberStatus } from '../gossip/types.ts'
 import type { Config } from './config-schema.ts'
 import type { PeerJson, StatusJson } from './control-api.ts'
+import type { HostStatus } from './control-plane.ts'
 import type { ClusterView, KnownMember } from './view.ts'
 
 export function peersJson(view: ClusterView, engine: EngineState): PeerJson[] {
@@ -37,15 +38,18 @@ export interface StatusInputs {
   config: Config
   view: ClusterView
   engine: EngineState
-  table: RoutingTable
-  steering: 'on' | 'open'
+  /** Infinity: everything stays. */
+  localLimit: number
+  unsure: boolean
+  /** Infinity: there was none. */
+  lastExchangeAgeMs: number
   uptimeMs: number
   version: string
-  warnings: string[]
+  host: HostStatus
 }
 
 export function statusJson(inputs: StatusInputs): StatusJson {
-  const { config, view, engine, table } = inputs
+  const { config, view, engine, localLimit, lastExchangeAgeMs, host } = inputs
   const { counters } = engine
   const { facts, report } = view.self.member
   return {
@@ -53,14 +57,20 @@ export function statusJson(inputs: StatusInputs): StatusJson {
     id: facts.id,
     policy: config.policy.name,
     datapath: config.datapath.engine,
-    announces: view.announced,
+    announces: inputs.unsure ? [] : view.announced,
     homes: [...config.published],
     load: round(report.load),
     clusterLoad: round(clusterLoad(view)),
     activeFlows: engine.activeFlows,
-    localLimit: Number.isFinite(table.localLimit) ? table.localLimit : null,
+    localLimit: Number.isFinite(localLimit) ? localLimit : null,
     snapshotVersion: engine.snapshotVersion,
-    steering: inputs.steering,
+    steering: host.steering,
+    unsure: inputs.unsure,
+    lastExchangeAgeMs: Number.isFinite(lastExchangeAgeMs) ? Math.round(lastExchangeAgeMs) : null,
+    members: countStatuses(view.members.map(({ member }) => member.status)),
+    keys: host.keys,
+    hashKey: host.hashKey,
+    allowed: host.allowed,
     uptimeMs: Math.round(inputs.uptimeMs),
     pid: process.pid,
     version: inputs.version,
@@ -79,8 +89,14 @@ export function statusJson(inputs: StatusInputs): StatusJson {
     },
     drops: counters.drops,
     events: counters.events,
-    warnings: [...view.warnings, ...inputs.warnings],
+    warnings: [...view.warnings, ...host.warnings],
   }
+}
+
+export function countStatuses(statuses: readonly MemberStatus[]): Record<MemberStatus, number> {
+  const counts = { alive: 0, suspect: 0, dead: 0, left: 0 }
+  for (const status of statuses) counts[status]++
+  return counts
 }
 
 /** Mean load of the living members, weighted by capacity: what the policy calls the average. */

@@ -33,6 +33,25 @@ export interface ClusterView {
   announced: string[]
   policyView: PolicyView
   warnings: string[]
+  /** The part that stays as long as the membership does. */
+  standing: Standing
+}
+
+/** What follows from who is a member, from statuses and from facts; loads and flows leave it as it is. */
+export interface Standing {
+  readonly members: readonly StandingMember[]
+  readonly published: PublishedView
+  readonly announced: string[]
+  readonly warnings: string[]
+}
+
+type StandingMember = Omit<KnownMember, 'member' | 'policy'> & {
+  readonly id: string
+  readonly status: Member['status']
+  readonly health: PolicyMember['health']
+  /** It may serve, if it is reachable. */
+  readonly able: boolean
+  readonly hash: readonly [number, number]
 }
 
 export interface ViewInputs {
@@ -50,7 +69,31 @@ export interface ViewInputs {
   nowMs: number
 }
 
-export function buildView(inputs: ViewInputs): ClusterView {
+/** @param standing of the same membership, if there is one: saves the larger part of the work */
+export function buildView(inputs: ViewInputs, standing = buildStanding(inputs)): ClusterView {
+  // Members beyond the last index have no place in it, hence the second cursor.
+  let next = 0
+  const known: KnownMember[] = []
+  for (const member of inputs.members) {
+    const fixed = standing.members[next]
+    if (fixed === undefined || fixed.id !== member.facts.id) continue
+    next++
+    known.push(conclude(member, fixed, inputs))
+  }
+  const self = known.find(({ member }) => member.self)
+  if (self === undefined) throw new Error('the membership does not list this node')
+  return {
+    self,
+    members: known,
+    published: standing.published,
+    announced: standing.announced,
+    policyView: { members: known.map(({ policy }) => policy) },
+    warnings: standing.warnings,
+    standing,
+  }
+}
+
+export function buildStanding(inputs: ViewInputs): Standing {
   const { members, index, history } = inputs
   const ids = new Set(members.map(({ facts }) => facts.id))
   index.keepOnly(ids)
@@ -66,50 +109,57 @@ export function buildView(inputs: ViewInputs): ClusterView {
       warnings.push(`${address} is published by ${names}; ${announcer?.facts.name ?? 'nobody'} announces it`)
     }
   }
-  const known: KnownMember[] = []
+  const standing: StandingMember[] = []
   for (const member of members) {
     const given = index.take(member.facts.id)
     if (given === undefined) warnings.push(`no index is left for ${member.facts.name}: it gets no flows from here`)
-    else known.push(conclude(member, given, announced, inputs))
+    else standing.push(stand(member, given, announced, inputs))
   }
-  const self = known.find(({ member }) => member.self)
-  if (self === undefined) throw new Error('the membership does not list this node')
   warnings.push(...nameWarnings(members))
-  return {
-    self,
-    members: known,
-    published,
-    announced,
-    policyView: { members: known.map(({ policy }) => policy) },
-    warnings,
-  }
+  return { members: standing, published, announced, warnings }
 }
 
-function conclude(
+function stand(
   member: Member,
   { index, generation }: IndexedMember,
   announced: readonly string[],
   inputs: ViewInputs,
-): KnownMember {
-  const { facts, report, status, self } = member
+): StandingMember {
+  const { facts, status, self } = member
   const link = self ? undefined : commonSegment(inputs.attachments, facts.attachments)
   const mode = self ? 'self' : status === 'left' ? undefined : modeTo(link !== undefined, inputs.addressing)
   const acceptsOurs = self || announced.every((address) => facts.accepts.includes(address))
   const health = worstHealth(member)
-  const able = status === 'alive' && !facts.draining && health === 'healthy' && acceptsOurs
-  const flows = inputs.engine.flowsByMember[index] ?? 0
-  const { flowsAtReport, eligibleForMs } = inputs.history.observe(member, able, flows, inputs.nowMs)
   return {
-    member,
+    id: facts.id,
+    status,
     index,
     generation,
     mode,
     link: mode === 'mac' ? link : undefined,
     acceptsOurs,
+    health,
+    able: status === 'alive' && !facts.draining && health === 'healthy' && acceptsOurs,
+    hash: inputs.hashes(facts.id),
+  }
+}
+
+function conclude(member: Member, fixed: StandingMember, inputs: ViewInputs): KnownMember {
+  const { facts, report, status, self } = member
+  const { index, mode, acceptsOurs, able, health, hash } = fixed
+  const flows = inputs.engine.flowsByMember[index] ?? 0
+  const { flowsAtReport, eligibleForMs } = inputs.history.observe(member, able, flows, inputs.nowMs)
+  return {
+    member,
+    index,
+    generation: fixed.generation,
+    mode,
+    link: fixed.link,
+    acceptsOurs,
     policy: {
       index,
       id: facts.id,
-      hash: inputs.hashes(facts.id),
+      hash,
       self,
       status,
       health,

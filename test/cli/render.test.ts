@@ -59,6 +59,8 @@ version                    0.1.0, process 4711, up 1 min
 policy                     above-average
 datapath                   tun, snapshot 7
 steering                   <good>on
+membership                 3 alive, 1 dead; last answer 120 ms ago
+cluster key                a1b2c3d4 (2 links)
 announces                  10.1.0.101
 homes                      10.1.0.101
 load                       0.50 (cluster 0.25)
@@ -70,6 +72,28 @@ dropped: truncated-header  1
 event: orphans-held        4
 warning                    <doubtful>h2: no path
 warning                    <doubtful>limit reached`,
+    )
+  })
+
+  test('doubt, and a key that is being changed', () => {
+    const text = renderStatus(
+      status({
+        unsure: true,
+        members: { alive: 1, suspect: 0, dead: 0, left: 0 },
+        lastExchangeAgeMs: null,
+        keys: [
+          { fingerprint: 'aaaaaaaa', links: 0 },
+          { fingerprint: 'bbbbbbbb', links: 1 },
+        ],
+        allowed: 5,
+      }),
+      toned,
+    )
+    expect(text).toContain(
+      'membership                 <doubtful>unsure: announces nothing, new flows stay; 1 alive; nobody has answered yet\n',
+    )
+    expect(text).toContain(
+      'cluster key                aaaaaaaa (0 links), accepted besides: bbbbbbbb (1 link); 5 nodes are allowed\n',
     )
   })
 

@@ -128,7 +128,19 @@ describe('an orderly end undoes every change to the host', () => {
   const rows: { name: string; end: (daemon: TestDaemon) => void | Promise<void> }[] = [
     { name: 'SIGTERM', end: (daemon) => daemon.kill('SIGTERM') },
     { name: 'SIGINT', end: (daemon) => daemon.kill('SIGINT') },
-    { name: 'SIGHUP', end: (daemon) => daemon.kill('SIGHUP') },
+    {
+      name: 'SIGTERM after a SIGHUP, which only makes it read its keys again',
+      end: async (daemon) => {
+        daemon.kill('SIGHUP')
+        await eventually(
+          'a line about the reload',
+          () => logLines(lab, 'h1').at(-1)?.event,
+          (event) => event === 'reloaded',
+        )
+        expect(daemon.isRunning()).toBe(true)
+        daemon.kill('SIGTERM')
+      },
+    },
     {
       name: 'SIGTERM, and again while it is undoing',
       end: async (daemon) => {

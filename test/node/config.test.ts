@@ -15,7 +15,13 @@ services: [{ protocol: tcp, port: 80 }]
 const FULL = `name: h1
 nodeAddress: 10.1.0.1
 clusterKeyFile: /etc/dpr/cluster.key
-gossip: { port: 7601, seeds: ["10.1.0.2:7600"] }
+gossip:
+  port: 7601
+  seeds: ["10.1.0.2:7600"]
+  mdns: true
+  preset: wan
+  allow: [12D3KooWLqLxEfJ9nDdEe8Kh8PFvNPQRYDQBwyL7CMM7HhVd5LsX]
+  otherClusterKeyFiles: [/etc/dpr/next.key]
 publishedRanges: ["10.1.0.96/28"]
 published: ["10.1.0.101"]
 services: [{ protocol: tcp, port: 80 }, { protocol: tcp, port: 443 }]
@@ -27,6 +33,7 @@ datapath: { engine: tun, device: dpr1, flowTableEntries: 4096 }
 addressing: ipip
 stateDirectory: /tmp/state
 runtimeDirectory: /tmp/run
+metrics: { listen: "0.0.0.0:9600" }
 log: { level: debug, format: pretty }
 `
 
@@ -55,7 +62,7 @@ describe('a valid file', () => {
       name: 'h1',
       nodeAddress: '10.1.0.1',
       clusterKeyFile: '/etc/dpr/cluster.key',
-      gossip: { port: DEFAULTS.gossipPort, seeds: [] },
+      gossip: { port: DEFAULTS.gossipPort, seeds: [], preset: 'lan', otherClusterKeyFiles: [] },
       publishedRanges: ['10.1.0.96/28'],
       published: [],
       services: [{ protocol: 'tcp', port: 80 }],
@@ -73,13 +80,22 @@ describe('a valid file', () => {
       addressing: 'auto',
       stateDirectory: '/var/lib/dpr',
       runtimeDirectory: '/run/dpr',
+      metrics: {},
       log: { level: 'info', format: 'json' },
     })
   })
 
   test('with every key is taken as it is', () => {
     expect(parseConfig(FULL, 'c.yaml')).toMatchObject({
-      gossip: { port: 7601, seeds: ['10.1.0.2:7600'] },
+      gossip: {
+        port: 7601,
+        seeds: ['10.1.0.2:7600'],
+        mdns: true,
+        preset: 'wan',
+        allow: ['12D3KooWLqLxEfJ9nDdEe8Kh8PFvNPQRYDQBwyL7CMM7HhVd5LsX'],
+        otherClusterKeyFiles: ['/etc/dpr/next.key'],
+      },
+      metrics: { listen: '0.0.0.0:9600' },
       attachments: [{ interface: 'eth0', segment: 'lan-a' }, { interface: 'eth1' }],
       policy: { name: 'ring', tolerance: 0.1, z: 0, minLoad: 0, slowStartMs: 0 },
       capacity: 2.5,
@@ -107,6 +123,9 @@ const UNICAST = 'use a unicast IPv4 address such as 10.1.0.1'
 const BLOCK = 'use an IPv4 block in CIDR form without host bits, such as 10.1.0.96/28'
 const SEED = 'use ADDRESS:PORT of another node, such as "10.1.0.2:7600"'
 const PORT = 'use a whole number from 1 to 65535'
+const LISTEN = 'use ADDRESS:PORT of this host, such as "127.0.0.1:9600"'
+const ID = 'use the id of a node, 52 characters from 12D3KooW on, as dpr peers --json shows it'
+const SOMEBODY = '12D3KooWLqLxEfJ9nDdEe8Kh8PFvNPQRYDQBwyL7CMM7HhVd5LsX'
 
 const BAD_LINES: [name: string, line: string, lines: string[]][] = [
   ['an address that is none', 'nodeAddress: 10.1.0', [`c.yaml:4:14: nodeAddress is "10.1.0"; ${UNICAST}`]],
@@ -142,6 +161,68 @@ const BAD_LINES: [name: string, line: string, lines: string[]][] = [
     'a seed twice',
     'gossip: { seeds: ["10.1.0.2:7600", "10.1.0.2:7600"] }',
     ['c.yaml:5:36: gossip.seeds[1] is "10.1.0.2:7600", listed twice; remove one of the two'],
+  ],
+  ['mdns in quotes', 'gossip: { mdns: "no" }', ['c.yaml:5:17: gossip.mdns is "no"; use true or false']],
+  ['a preset that is none', 'gossip: { preset: moon }', ['c.yaml:5:19: gossip.preset is "moon"; use one of lan, wan']],
+  ['an id that is none', 'gossip: { allow: [h2] }', [`c.yaml:5:19: gossip.allow[0] is "h2"; ${ID}`]],
+  [
+    'key files that are no list, and long enough to look like one',
+    'gossip: { otherClusterKeyFiles: /etc/dpr/cluster.key.new }',
+    [
+      'c.yaml:5:33: gossip.otherClusterKeyFiles is "/etc/dpr/cluster.key.new"; use a list: ["/etc/dpr/cluster.key.new"]',
+    ],
+  ],
+  [
+    'an id that is none, and empty',
+    'gossip: { allow: "" }',
+    ['c.yaml:5:18: gossip.allow is ""; use a list: ["12D3KooW…"]'],
+  ],
+  [
+    'nobody allowed',
+    'gossip: { allow: [] }',
+    [
+      'c.yaml:5:18: gossip.allow is []; use at least one id, or leave the key out: then whoever has the cluster key may join',
+    ],
+  ],
+  [
+    'an id twice',
+    `gossip: { allow: [${SOMEBODY}, ${SOMEBODY}] }`,
+    [`c.yaml:5:73: gossip.allow[1] is "${SOMEBODY}", listed twice; remove one of the two`],
+  ],
+  [
+    'the key file as another one',
+    'gossip: { otherClusterKeyFiles: [/a, /etc/dpr/cluster.key] }',
+    [
+      'c.yaml:5:38: gossip.otherClusterKeyFiles[1] is "/etc/dpr/cluster.key", the clusterKeyFile itself; name the files of other keys here: the one to come, or the one before',
+    ],
+  ],
+  [
+    'another key file twice',
+    'gossip: { otherClusterKeyFiles: [/a, /a] }',
+    ['c.yaml:5:38: gossip.otherClusterKeyFiles[1] is "/a", listed twice; remove one of the two'],
+  ],
+  [
+    'too many keys',
+    'gossip: { otherClusterKeyFiles: [/a, /b, /c, /d] }',
+    ['c.yaml:5:33: gossip.otherClusterKeyFiles is ["/a","/b","/c","/d"]; use at most 3 other keys'],
+  ],
+  ['metrics without a port', 'metrics: { listen: 10.1.0.1 }', [`c.yaml:5:20: metrics.listen is "10.1.0.1"; ${LISTEN}`]],
+  [
+    'metrics on a multicast address',
+    'metrics: { listen: "224.0.0.1:9600" }',
+    [`c.yaml:5:20: metrics.listen is "224.0.0.1:9600"; ${LISTEN}`],
+  ],
+  [
+    'metrics on a published address',
+    'metrics: { listen: "10.1.0.97:9600" }',
+    [
+      'c.yaml:5:20: metrics.listen is "10.1.0.97:9600", inside publishedRanges (10.1.0.96/28); use the node address, 127.0.0.1 or another address of this host alone',
+    ],
+  ],
+  [
+    'metrics where gossip listens',
+    'metrics: { listen: "10.1.0.1:7600" }',
+    ['c.yaml:5:20: metrics.listen is "10.1.0.1:7600", where gossip listens; use another port'],
   ],
   [
     'no ranges',
@@ -225,7 +306,9 @@ const BAD_LINES: [name: string, line: string, lines: string[]][] = [
   [
     'a key that resembles nothing',
     'gossip: { cleartext: true }',
-    ['c.yaml:5:11: gossip.cleartext is no known key; use one of port, seeds'],
+    [
+      'c.yaml:5:11: gossip.cleartext is no known key; use one of port, seeds, mdns, preset, allow, otherClusterKeyFiles',
+    ],
   ],
   [
     'an unknown policy',
@@ -432,7 +515,7 @@ describe('environment over file, flags over environment', () => {
 
   test('a section that is no mapping is reported once, at its place', () => {
     expect(refusals(withLine('gossip: 5'), { DPR_GOSSIP_PORT: '7600' })).toEqual([
-      'c.yaml:5:9: gossip is 5; use a mapping with the keys port, seeds',
+      'c.yaml:5:9: gossip is 5; use a mapping with the keys port, seeds, mdns, preset, allow, otherClusterKeyFiles',
     ])
   })
 })

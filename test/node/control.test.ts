@@ -75,6 +75,21 @@ describe('the control server', () => {
     expect(await controlGet(socketPath, '/v1/status')).toEqual(status())
   })
 
+  test('answers metrics as text, and says so when they cannot be read', async () => {
+    let texts = ['dpr_up 1\n']
+    const text = async () => {
+      if (texts.length === 0) throw new Error('broken')
+      return texts.pop()!
+    }
+    await server({ metrics: { contentType: 'text/plain; version=0.0.4', text } }).start()
+    const answer = await send('GET', '/metrics')
+    expect(answer).toMatchObject({ statusCode: 200, body: 'dpr_up 1\n' })
+    expect(answer.headers['content-type']).toBe('text/plain; version=0.0.4')
+    texts = []
+    expect((await send('GET', '/metrics')).statusCode).toBe(500)
+    expect((await send('POST', '/metrics')).statusCode).toBe(405)
+  })
+
   test('asks anew for every request', async () => {
     let uptimeMs = 0
     await server({ status: () => status({ uptimeMs: ++uptimeMs }) }).start()

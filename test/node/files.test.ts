@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -159,6 +160,12 @@ describe('the cluster key file', () => {
   })
 })
 
+test('a cluster key file that is a named pipe is refused instead of waited for', () => {
+  const path = join(dir, 'cluster.key')
+  execFileSync('mkfifo', ['-m', '600', path])
+  expect(() => readClusterKeyFile(path)).toThrow(expect.objectContaining({ message: `${path} is no file` }))
+})
+
 describe('the identity file', () => {
   const KEY = new Uint8Array([1, 2, 3, 250])
   const generate = async (): Promise<Uint8Array> => KEY
@@ -188,6 +195,11 @@ describe('the identity file', () => {
       message: expect.stringContaining(message),
     })
     expect(new Uint8Array(readFileSync(path))).toEqual(content)
+  })
+
+  test('a named pipe is refused instead of waited for', async () => {
+    execFileSync('mkfifo', ['-m', '600', join(dir, 'identity.key')])
+    await expect(loadOrCreateIdentity(dir, never)).rejects.toMatchObject({ code: 'E_IDENTITY_INVALID' })
   })
 
   test('a key that cannot be made leaves no file', async () => {

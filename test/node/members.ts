@@ -1,6 +1,17 @@
 /** Members for tests: a full record with the few fields that a test cares about changed. */
 import type { LoadReport, Member, MemberFacts } from '../../gossip/types.ts'
 
+/** Of the host that the tests look from. */
+export const HOST_ATTACHMENT = {
+  interface: 'eth0',
+  ifindex: 7,
+  segment: 'lan-a',
+  address: '10.1.0.1',
+  prefixLength: 24,
+  mac: '02:00:00:00:00:01',
+  mtu: 1_500,
+}
+
 export function memberOf(
   name: string,
   facts: Partial<MemberFacts> = {},

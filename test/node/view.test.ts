@@ -9,20 +9,10 @@ import { buildSnapshot, sameRouting } from '../../node/snapshot-builder.ts'
 import { peersJson } from '../../node/status.ts'
 import { buildView, type ViewInputs } from '../../node/view.ts'
 import { policies } from '../../policy/policies.ts'
-import { memberOf } from './members.ts'
+import { HOST_ATTACHMENT, memberOf } from './members.ts'
 
 const P = '10.1.0.101'
 const LAN_B = [{ segment: 'lan-b', address: '10.2.0.3', mac: '02:00:00:00:00:33', mtu: 1_500 }]
-const HOST_ATTACHMENT = {
-  interface: 'eth0',
-  ifindex: 7,
-  segment: 'lan-a',
-  address: '10.1.0.1',
-  prefixLength: 24,
-  mac: '02:00:00:00:00:01',
-  mtu: 1_500,
-}
-
 class Cluster {
   readonly shared = sharedCounters(sharedCountersBuffer())
   readonly index = new MemberIndex(MEMBERS_MAX)
@@ -71,6 +61,7 @@ class Cluster {
       services: [{ protocol: 'tcp', port: 80 }],
       ifindexOf: new Map([['10.1.0.1', 7]]),
       mtu: 1_500,
+      unsure: false,
       leaseUntilMs: 99,
     })
   }
