@@ -16,8 +16,17 @@ export class MemberPoll {
   }
 
   async peers(): Promise<PeerJson[]> {
-    const body = await new Promise<string>((resolve, reject) => {
-      const options = { socketPath: this.#socketPath, path: '/v1/peers', agent: this.#agent, timeout: TIMEOUT_MS }
+    return JSON.parse(await this.#get('/v1/peers')) as PeerJson[]
+  }
+
+  /** All metrics, in Prometheus' text format. */
+  metrics(): Promise<string> {
+    return this.#get('/metrics')
+  }
+
+  #get(path: string): Promise<string> {
+    return new Promise<string>((resolve, reject) => {
+      const options = { socketPath: this.#socketPath, path, agent: this.#agent, timeout: TIMEOUT_MS }
       const sent = request(options, (response) => {
         let text = ''
         response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
@@ -27,7 +36,6 @@ export class MemberPoll {
       sent.once('error', reject)
       sent.end()
     })
-    return JSON.parse(body) as PeerJson[]
   }
 
   close(): void {

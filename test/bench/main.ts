@@ -1,5 +1,5 @@
 /**
- * The benchmarks of the design's "Numbers to beat", as far as they exist: `npm run bench -- [get|packets|core|detect]`.
+ * The benchmarks of the design's "Numbers to beat", as far as they exist: `npm run bench -- [get|packets|core|…]`.
  * Progress goes to stderr, tables to stdout, everything that was measured to the file of --out. See
  * docs/results/README.md.
  *
@@ -24,7 +24,13 @@ const LOADERS: Readonly<Record<BenchName, () => Promise<(context: RunContext) =>
   packets: async () => (await import('./packets.ts')).benchPackets,
   core: async () => (await import('./core.ts')).benchCore,
   detect: async () => (await import('./detect.ts')).benchDetect,
+  calm: async () => (await import('./calm.ts')).benchCalm,
+  idle: async () => (await import('./idle.ts')).benchIdle,
+  peers: async () => (await import('./peers.ts')).benchPeers,
+  simulation: async () => (await import('./simulation.ts')).benchSimulation,
 }
+/** Those that build no network namespaces. */
+const WITHOUT_ROOT: ReadonlySet<BenchName> = new Set(['core', 'peers', 'simulation'])
 
 interface Outcome {
   results: Partial<Record<BenchName, BenchResult>>
@@ -62,8 +68,9 @@ function checkWritable(file: string | undefined): void {
 }
 
 async function bench(options: Options): Promise<number> {
-  if (process.getuid?.() !== 0 && options.benches.some((name) => name !== 'core')) {
-    throw new UsageError('network namespaces need root: run it with sudo, or `core` alone')
+  if (process.getuid?.() !== 0 && options.benches.some((name) => !WITHOUT_ROOT.has(name))) {
+    const rest = [...WITHOUT_ROOT].join(', ')
+    throw new UsageError(`network namespaces need root: run it with sudo, or only ${rest}`)
   }
   checkWritable(options.out)
   const abort = new AbortController()

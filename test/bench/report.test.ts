@@ -7,11 +7,25 @@ import { ratioCells, refusals, renderSection } from './report.ts'
 import type { Section } from './report.ts'
 
 describe('command line', () => {
-  const defaults = { benches: BENCHES, pairs: 3, rounds: 3, seconds: 5, out: undefined }
+  const defaults = {
+    benches: BENCHES,
+    pairs: 3,
+    rounds: 10,
+    seconds: 5,
+    minutes: 2,
+    seeds: 10,
+    members: 1_000,
+    out: undefined,
+    plots: undefined,
+  }
   it.each([
     { argv: [], options: defaults },
     { argv: ['all'], options: defaults },
     { argv: ['detect', 'get', '--pairs', '10'], options: { ...defaults, benches: ['get', 'detect'], pairs: 10 } },
+    {
+      argv: ['calm', 'simulation', '--minutes', '10', '--seeds', '100', '--plots', 'd'],
+      options: { ...defaults, benches: ['calm', 'simulation'], minutes: 10, seeds: 100, plots: 'd' },
+    },
     { argv: ['core', '--out=x.json'], options: { ...defaults, benches: ['core'], out: 'x.json' } },
     { argv: ['--help'], options: undefined },
   ])('$argv', ({ argv, options }) => expect(parseOptions(argv)).toEqual(options))
@@ -21,6 +35,8 @@ describe('command line', () => {
     { argv: ['--pairs', '0'], says: /--pairs is 0/ },
     { argv: ['--pairs', '1.5'], says: /--pairs is 1.5/ },
     { argv: ['--seconds', '3600'], says: /--seconds is 3600/ },
+    { argv: ['--minutes', '121'], says: /--minutes is 121/ },
+    { argv: ['--seeds', '0'], says: /--seeds is 0/ },
     { argv: ['--rounds'], says: /rounds/ },
     { argv: ['--fast'], says: /--fast/ },
   ])('refuses $argv', ({ argv, says }) => {
@@ -64,6 +80,7 @@ describe('a failure is noticed by all', () => {
   const seen = (...times: (number | undefined)[]): number | undefined =>
     seenByAllMs({
       fault: 'f',
+      lossy: false,
       victim: 'h1',
       actMs: 1,
       seen: times.map((afterMs) => ({ observer: 'h', afterMs, reason: undefined, wrong: [] })),
