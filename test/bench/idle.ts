@@ -14,8 +14,8 @@ import { median } from './statistics.ts'
 const TICKS_PER_SECOND = 100
 /** As many seconds as of four runs: 20 by default. */
 const RUNS = 4
-/** What starting leaves to do: dials, first reports, garbage. */
-const SETTLE_MS = 10_000
+/** What starting leaves to do: dials, first reports, garbage, and code that is still being compiled. */
+const SETTLE_MS = 60_000
 /** Of a core, of the design's numbers. */
 const CPU_SHARE_MAX = 0.015
 /** Each way, one of five members. */
