@@ -13,7 +13,7 @@ import { fillDelta } from './delta.ts'
 import type { Owed } from './delta.ts'
 import { Exchange } from './exchange.ts'
 import { readFacts } from './facts-signature.ts'
-import type { FactsReader } from './facts-signature.ts'
+import type { FactsReader, SignedFacts } from './facts-signature.ts'
 import type { Signer, Verifier } from './identity.ts'
 import { isEmptyDelta } from './messages.ts'
 import type { Message } from './messages.ts'
@@ -209,6 +209,11 @@ export class GossipCore {
 
   isNeighbour(id: string): boolean {
     return this.#roster.overlay.has(id)
+  }
+
+  /** This node's own record, as it tells it to others. */
+  get ownRecord(): SignedFacts {
+    return this.#own.state.signed
   }
 
   get farewellsPending(): number {

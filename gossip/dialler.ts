@@ -202,7 +202,7 @@ export class Dialler {
     let begun = 0
     let firstMs = nowMs
     for (const { wanted, startedAtMs } of this.#rounds.values()) {
-      if (!wanted || nowMs - startedAtMs >= this.#config.dialHedgeMs) continue
+      if (!wanted || nowMs >= startedAtMs + this.#config.dialHedgeMs) continue
       begun++
       firstMs = Math.min(firstMs, startedAtMs)
     }

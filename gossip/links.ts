@@ -105,7 +105,7 @@ export class Links {
   send(to: string, lane: Lane, frame: Uint8Array, owing: boolean): void {
     const nowMs = this.#now()
     const peering = this.#peerings.get(to)
-    if (peering !== undefined) return this.#transmit(peering.current, lane, frame, owing, nowMs)
+    if (peering !== undefined) return this.#transmit(peering, peering.current, lane, frame, owing, nowMs)
     if (this.#stopped || this.#book.byId(to).length === 0 || !this.#pending.add(to, { lane, frame, owing }, nowMs)) {
       this.#counters.framesDropped++
       return
@@ -144,12 +144,14 @@ export class Links {
       this.#dialler.touch(id)
     }
     for (const peering of this.#peerings.values()) {
+      if (nowMs < peering.lookAtMs) continue
       for (const link of peering.over(nowMs)) this.#drop(link, 'surplus connection')
       this.#inspect(peering, nowMs)
+      this.#attend(peering)
     }
     this.#dueMs = this.#pending.dueMs
-    for (const peering of this.#peerings.values()) this.#attend(peering)
-    this.#dialler.sweep(nowMs)
+    for (const { lookAtMs } of this.#peerings.values()) this.#soon(lookAtMs)
+    if (nowMs >= this.#dialler.dueMs) this.#dialler.sweep(nowMs)
   }
 
   /**
@@ -158,7 +160,10 @@ export class Links {
    */
   renew(connection: PeerConnection, withinMs: number): void {
     const link = this.#links.get(connection)
-    if (link !== undefined) this.#soon(link.renew(this.#now(), withinMs))
+    if (link === undefined) return
+    link.renew(this.#now(), withinMs)
+    const peering = this.#peerings.get(connection.peer)
+    if (peering !== undefined) this.#attend(peering)
   }
 
   /** Ends the links of all who are not admitted any more. */
@@ -232,16 +237,17 @@ export class Links {
     }
     const link = new Link(connection, nowMs)
     this.#links.set(connection, link)
-    if (!this.#takesOver(link)) return
+    const peering = this.#takesOver(link)
+    if (peering === undefined) return
     this.#dialler.touch(connection.peer)
     for (const { lane, frame, owing } of this.#pending.take(connection.peer)) {
-      this.#transmit(link, lane, frame, owing, nowMs)
+      this.#transmit(peering, link, lane, frame, owing, nowMs)
     }
     this.#events.connected(connection.peer)
   }
 
-  /** Whether this link is the one that counts now. */
-  #takesOver(link: Link): boolean {
+  /** The links of its peer, if this one is the one that counts now. */
+  #takesOver(link: Link): Peering | undefined {
     const { peer } = link.connection
     const held = this.#peerings.get(peer)
     const peering = held ?? new Peering(this.#network.id, link, this.#config)
@@ -249,12 +255,12 @@ export class Links {
     const { isNewer, excess } = held?.settle(link) ?? { isNewer: true, excess: undefined }
     this.#attend(peering)
     if (excess !== undefined) this.#drop(excess, 'too many connections')
-    return isNewer
+    return isNewer ? peering : undefined
   }
 
-  #transmit(link: Link, lane: Lane, frame: Uint8Array, owing: boolean, nowMs: number): void {
+  #transmit(peering: Peering, link: Link, lane: Lane, frame: Uint8Array, owing: boolean, nowMs: number): void {
     // Maybe too early: then the link has had patience shown to it before.
-    if (link.sent(owing, nowMs)) this.#soon(nowMs + this.#config.silentStreamMs)
+    if (link.sent(owing, nowMs)) this.#lookAt(peering, nowMs + this.#config.silentStreamMs)
     if (link.connection.send(lane, frame)) {
       this.#counters.framesSent++
       this.#counters.bytesSent += frame.length
@@ -336,7 +342,13 @@ export class Links {
 
   /** Sees to it that this peering is looked at in time. */
   #attend(peering: Peering): void {
-    this.#soon(peering.dueMs(this.#neighbours.has(peering.id)))
+    peering.lookAtMs = Infinity
+    this.#lookAt(peering, peering.dueMs(this.#neighbours.has(peering.id)))
+  }
+
+  #lookAt(peering: Peering, atMs: number): void {
+    if (atMs < peering.lookAtMs) peering.lookAtMs = atMs
+    this.#soon(atMs)
   }
 
   #soon(atMs: number): void {

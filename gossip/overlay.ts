@@ -54,12 +54,32 @@ function distance(ring: number, from: Placed, to: Placed): number {
   return steps === 0 && to.id < from.id ? 2 ** 32 : steps
 }
 
-/** The neighbours of any member on the rings: what it would call its own, if it saw these members. */
+/**
+ * The neighbours of any member on the rings: what it would call its own, if it saw these members. In one go through them
+ * for all rings.
+ */
 export function ringNeighbours(of: Placed, members: readonly Placed[], rings: number): Set<string> {
+  const firstSteps = new Float64Array(rings).fill(Infinity)
+  const lastSteps = new Float64Array(rings).fill(-1)
+  const first = Array.from<Placed | undefined>({ length: rings })
+  const last = Array.from<Placed | undefined>({ length: rings })
+  for (const member of members) {
+    if (member.id === of.id) continue
+    for (let ring = 0; ring < rings; ring++) {
+      const steps = distance(ring, of, member)
+      if (steps < firstSteps[ring]! || (steps === firstSteps[ring]! && member.id < first[ring]!.id)) {
+        firstSteps[ring] = steps
+        first[ring] = member
+      }
+      if (steps > lastSteps[ring]! || (steps === lastSteps[ring]! && member.id > last[ring]!.id)) {
+        lastSteps[ring] = steps
+        last[ring] = member
+      }
+    }
+  }
   const found = new Set<string>()
   for (let ring = 0; ring < rings; ring++) {
-    const successor = extreme(ring, of, members, true)
-    const predecessor = extreme(ring, of, members, false)
+    const [successor, predecessor] = [first[ring], last[ring]]
     if (successor !== undefined) found.add(successor.id)
     if (predecessor !== undefined) found.add(predecessor.id)
   }

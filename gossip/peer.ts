@@ -7,6 +7,7 @@ import { decodeMessage, encodeMessage } from './codec.ts'
 import type { GossipConfig } from './config.ts'
 import { GossipCore } from './core.ts'
 import type { CoreCounters, CoreOptions, Output } from './core.ts'
+import type { SignedFacts } from './facts-signature.ts'
 import type { LinkCounters } from './link-counters.ts'
 import { Links } from './links.ts'
 import type { Clock, Lane, Network, NetworkHandlers, PeerConnection } from './network.ts'
@@ -141,6 +142,12 @@ export class Peer {
     this.#schedule()
   }
 
+  /** Takes records as if somebody had just told them: they are signed, so it matters not who. */
+  learn(records: readonly SignedFacts[]): void {
+    const delta = { facts: [...records], rumours: [] }
+    this.#drive((nowMs) => this.core.receive(nowMs, this.core.id, { type: 'push', delta, wants: [] }))
+  }
+
   isLinked(id: string): boolean {
     return this.#links.isLinked(id)
   }
@@ -216,7 +223,7 @@ export class Peer {
 
   #sweep(): void {
     this.#follow()
-    this.#links.sweep(this.#clock.now())
+    if (this.#clock.now() >= this.#links.dueMs) this.#links.sweep(this.#clock.now())
     this.#schedule()
   }
 

@@ -25,6 +25,8 @@ const IN_ORDER_MS = 10_000
 export class Peering {
   readonly id: string
   readonly rateLimit: PeerRateLimit
+  /** Nothing is due before this: for the owner to keep, who looks at many peerings and must not ask them all. */
+  lookAtMs = Infinity
   readonly #ownId: string
   readonly #config: GossipConfig
   readonly #surplus: Link[] = []

@@ -11,6 +11,7 @@ import type { ParsedFacts, SignedFacts } from './facts-signature.ts'
 import type { Verifier } from './identity.ts'
 import type { DigestEntry } from './messages.ts'
 import type { OwnRecord } from './own-record.ts'
+import type { SelfDoubt } from './self-doubt.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** A suspicion lasts longer than a second; more often nobody can have reason to doubt us. */
@@ -24,6 +25,7 @@ export interface SelfDefenceParts {
   own: OwnRecord
   verify: Verifier
   awareness: Awareness
+  doubt: SelfDoubt
   counters: CoreCounters
   /** Our record is another one now. */
   changed: (nowMs: number) => void
@@ -63,12 +65,15 @@ export class SelfDefence {
    * somebody else lives under our identity and jumps as we do: then we follow at a bounded rate, and say so.
    */
   meetOurselves(parsed: ParsedFacts, signed: SignedFacts, nowMs: number): void {
-    const { config, own, verify, changed, twin } = this.#parts
+    const { config, own, verify, doubt, changed, twin } = this.#parts
     if (own.state.status === 'left' || !own.isRivalled(parsed, signed, verify)) return
     if (this.#jumps.take(nowMs)) {
       own.raiseIncarnation(parsed.facts.incarnation)
       changed(nowMs)
-    } else if (nowMs - this.#twinToldMs >= config.strangerEveryMs) {
+      return
+    }
+    doubt.rivalled(nowMs)
+    if (nowMs - this.#twinToldMs >= config.strangerEveryMs) {
       this.#twinToldMs = nowMs
       const { gossipAddress, gossipPort } = parsed.facts
       twin(`${gossipAddress}:${gossipPort}`)

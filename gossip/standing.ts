@@ -70,7 +70,7 @@ export class Standing {
   /** This node accuses it, unless it has nothing to add, or reason to doubt itself. */
   accuse(state: MemberState, kind: AccusationKind, nowMs: number): void {
     const own = this.#parts.own.state
-    if (state === own || own.status === 'left' || this.#parts.doubt.isUnsure(nowMs) || !isPresent(state)) return
+    if (state === own || own.status === 'left' || !this.#parts.doubt.isWitness(nowMs) || !isPresent(state)) return
     if (state.accusations.some((a) => a.accuser === own.id && (a.kind === 'refused' || kind === 'silent'))) return
     const accused = { id: state.id, incarnation: state.facts.incarnation }
     const accusation = accuse(accused, own.facts.incarnation, kind, nowMs, this.#parts.signer)

@@ -49,7 +49,7 @@ export interface MetricRow {
 /** Counters of gossip that have a metric of their own; all others are events by name. */
 const GOSSIP_FRAMES = { framesSent: 'out', framesReceived: 'in' } as const
 const GOSSIP_BYTES = { bytesSent: 'out', bytesReceived: 'in' } as const
-const GOSSIP_DIALS = { dials: 'all', dialsFailed: 'failed' } as const
+const GOSSIP_DIALS = { dials: 'dials', dialsFailed: 'dialsFailed' } as const
 const GOSSIP_GAUGES = { links: 'links', connections: 'connections', addresses: 'addresses' } as const
 const GOSSIP_NAMED: ReadonlySet<string> = new Set(
   [GOSSIP_FRAMES, GOSSIP_BYTES, GOSSIP_DIALS, GOSSIP_GAUGES].flatMap((names) => Object.keys(names)),
@@ -177,7 +177,10 @@ export const METRICS: readonly MetricRow[] = [
     ['direction'],
     named(GOSSIP_BYTES),
   ),
-  counter('gossip_dials_total', 'Connections tried, and those that failed.', ['outcome'], named(GOSSIP_DIALS)),
+  counter('gossip_dials_total', 'Connections tried.', [], ({ gossip }) => [[gossip['dials'] ?? 0]]),
+  counter('gossip_dials_failed_total', 'Connections tried in vain.', [], ({ gossip }) => [
+    [gossip['dialsFailed'] ?? 0],
+  ]),
   gauge(
     'gossip_connections',
     'Peers with a link, open connections, addresses in the dial book.',

@@ -1,4 +1,6 @@
 /** `dpr simulate`: a cluster of any size in virtual time, and what came of it. */
+import { accessSync, constants, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { Command, Flags } from '@oclif/core'
 import type { SimulationSpec } from '../../lab/simulate/spec.ts'
 import { NodeError } from '../../node/errors.ts'
@@ -76,6 +78,7 @@ export default class Simulate extends Command {
       stallEveryMs: milliseconds('stall-every', flags['stall-every']),
     }
     const spec = await checked(options)
+    if (flags.plot !== undefined) checkWritable(flags.plot)
     const { writeFileAtomic } = await import('../../node/atomic-file.ts')
     const { simulate } = await import('../../lab/simulate/simulate.ts')
     const { renderSimulation } = await import('../render-simulation.ts')
@@ -95,6 +98,16 @@ export default class Simulate extends Command {
   #progress(done: number): void {
     if (!process.stderr.isTTY) return
     process.stderr.write(done < 1 ? `\r${Math.floor(done * 100)} %` : '\r     \r')
+  }
+}
+
+/** Fails before the minutes of simulating, not after them. */
+function checkWritable(file: string): void {
+  try {
+    accessSync(dirname(file), constants.W_OK)
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) throw new Error('it is a directory')
+  } catch (cause) {
+    throw new NodeError('E_FILE_UNWRITABLE', `cannot write the plot ${file}`, { cause })
   }
 }
 

@@ -14,7 +14,6 @@ import { Conditions } from './conditions.ts'
 import type { Weather } from './conditions.ts'
 import type { NetworkModel } from './connection.ts'
 import { cachedReader, cachedVerifier, factsOf, gossipAddressOf, signers } from './identities.ts'
-import { introduce } from './introduction.ts'
 import { Ledger } from './ledger.ts'
 import type { SeenStatus, World, WrongDeath } from './ledger.ts'
 import { SimulatedNetwork } from './network.ts'
@@ -54,7 +53,6 @@ const START_WITHIN_MS = 1_000
 const STALL_MEMORY_MS = 10_000
 /** The daemon starts with the wall clock's seconds: any value will do, growing with time. */
 const WALL_CLOCK_S = 1_700_000_000
-const SEEDS_AFTER_MS = 1_000
 const LEAVE_MS = 1_000
 const LEAVE_POLL_MS = 10
 
@@ -103,14 +101,10 @@ export class SimulatedCluster {
   readonly #clusterKey: (member: number) => string
   readonly #recordEvents: boolean
   readonly #listeners: ((event: RecordedEvent) => void)[] = []
-  /** Who introduces members to each other; its host is the one after theirs. */
-  readonly #crier: string
   readonly #verify = cachedVerifier()
   readonly #readFacts = cachedReader()
 
-  private constructor(spec: ClusterSpec, everybody: readonly Signer[]) {
-    const keys = everybody.slice(0, spec.members)
-    this.#crier = everybody[spec.members]!.id
+  private constructor(spec: ClusterSpec, keys: readonly Signer[]) {
     const { model = 'streams', ...weather } = spec.network ?? {}
     this.seed = spec.seed
     this.size = spec.members
@@ -120,8 +114,8 @@ export class SimulatedCluster {
     this.#clusterKey = spec.clusterKey ?? (() => '')
     this.#recordEvents = spec.recordEvents ?? spec.members <= RECORD_EVENTS_MAX_MEMBERS
     const modelled = { ...WEATHER, ...(model === 'datagrams' ? DATAGRAMS : {}), ...weather }
-    this.#conditions = new Conditions(everybody.length, modelled, randomStream(spec.seed, 'network'))
-    this.#network = new SimulatedNetwork(model, this.clock, this.#conditions, everybody.length)
+    this.#conditions = new Conditions(keys.length, modelled, randomStream(spec.seed, 'network'))
+    this.#network = new SimulatedNetwork(model, this.clock, this.#conditions, keys.length)
     this.#hosts = keys.map((signer, number) => ({
       number,
       signer,
@@ -144,7 +138,7 @@ export class SimulatedCluster {
   }
 
   static async create(spec: ClusterSpec): Promise<SimulatedCluster> {
-    return new SimulatedCluster(spec, await signers(spec.seed, spec.members + 1))
+    return new SimulatedCluster(spec, await signers(spec.seed, spec.members))
   }
 
   // -- daemons and hosts --------------------------------------------------------------------------------------------
@@ -162,21 +156,15 @@ export class SimulatedCluster {
     }
   }
 
-  /** Starts every daemon now and has all introduced to each other, for whom it is not about how they meet. */
+  /**
+   * Starts every daemon now and hands all records to all, for whom it is not about how they meet: to find each other
+   * takes every member as much work as minutes of what follows.
+   */
   startIntroduced(): void {
-    // Without seeds at first, or they would find each other after all.
-    for (const { number } of this.#hosts) this.start(number, [])
-    const loop = new ProcessLoop(this.clock, this.#random)
-    const identity = { host: this.size, id: this.#crier, address: gossipAddressOf(this.size) }
-    const crier = this.#network.access({ ...identity, clusterKey: this.#clusterKey(0) }, loop)
-    introduce(
-      crier,
-      this.#hosts.map(({ number }) => gossipAddressOf(number)),
-    )
-    // Whom a lost packet kept away from the crier needs them.
-    this.clock.at(this.clock.now() + SEEDS_AFTER_MS, () => {
-      for (const { peer } of this.#hosts) for (const seed of this.#seeds) peer?.discovered(gossipAddressOf(seed))
-    })
+    for (const { number } of this.#hosts) this.start(number)
+    const peers = this.#hosts.flatMap(({ peer }) => peer ?? [])
+    const records = peers.map(({ core }) => core.ownRecord)
+    for (const peer of peers) peer.learn(records)
   }
 
   start(member: number, seeds: readonly number[] = this.#seeds): void {
@@ -385,6 +373,13 @@ export class SimulatedCluster {
     const up = this.up()
     if (this.#hosts.some(({ state }) => state === 'starting')) return false
     return up.every((member) => this.ledger.aliveViews(member) >= up.length && this.allSee(member, 'alive'))
+  }
+
+  /** True if every member that is up has a link to each of its neighbours. */
+  linked(): boolean {
+    return this.#hosts.every(
+      ({ state, peer }) => state !== 'up' || peer === undefined || peer.core.neighbours().every((id) => peer.isLinked(id)),
+    )
   }
 
   /** Verdicts `dead` on members that were up and could be reached. */

@@ -5,6 +5,7 @@
  */
 import type { Lane, NetworkHandlers, PeerConnection } from '../../gossip/network.ts'
 import type { Conditions } from './conditions.ts'
+import type { FramePool } from './frame-pool.ts'
 import { DatagramPipe, StreamPipe } from './pipes.ts'
 import type { Parcel, Pipe, PipeParts } from './pipes.ts'
 import type { ProcessLoop } from './process-loop.ts'
@@ -18,6 +19,7 @@ export interface Fabric {
   readonly clock: VirtualClock
   readonly conditions: Conditions
   readonly traffic: Traffic
+  readonly frames: FramePool
 }
 
 /** A daemon that holds an end. */
@@ -80,7 +82,7 @@ export class End implements PeerConnection {
 
   send(lane: Lane, frame: Uint8Array): boolean {
     // A copy: the sender may use its buffer again.
-    return this.#open && this.#pipe.send({ type: 'frame', lane, frame: frame.slice() })
+    return this.#open && this.#pipe.send({ type: 'frame', lane, frame: this.#fabric.frames.copyOf(frame) })
   }
 
   abort(_reason: string): void {
@@ -120,6 +122,8 @@ export class End implements PeerConnection {
     const { loop, handlers } = this.#owner
     loop.input(() => {
       if (!this.#given) handlers.frame(this, parcel.lane, parcel.frame)
+      // Of datagrams there may be a second copy under way.
+      if (this.#fabric.model === 'streams') this.#fabric.frames.giveBack(parcel.frame)
     })
   }
 

@@ -11,6 +11,7 @@ import type { DialOutcome, Network, NetworkHandlers } from '../../gossip/network
 import type { Conditions } from './conditions.ts'
 import { connect } from './connection.ts'
 import type { End, Fabric, NetworkModel, Owner } from './connection.ts'
+import { FramePool } from './frame-pool.ts'
 import type { ProcessLoop } from './process-loop.ts'
 import { RETRANSMIT_MS } from './pipes.ts'
 import { Traffic } from './traffic.ts'
@@ -45,7 +46,7 @@ export class SimulatedNetwork {
   constructor(model: NetworkModel, clock: VirtualClock, conditions: Conditions, hosts: number) {
     this.conditions = conditions
     this.traffic = new Traffic(hosts)
-    this.#fabric = { model, clock, conditions, traffic: this.traffic }
+    this.#fabric = { model, clock, conditions, traffic: this.traffic, frames: new FramePool() }
   }
 
   /** A host has this address, whether it listens or not. */

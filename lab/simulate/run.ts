@@ -79,7 +79,7 @@ export async function runSimulation(
 function form(cluster: SimulatedCluster): number | undefined {
   while (cluster.nowMs < FORMING_MS_MAX) {
     cluster.run(FORMING_STEP_MS)
-    if (cluster.converged()) return cluster.nowMs
+    if (cluster.converged() && cluster.linked()) return cluster.nowMs
   }
   return undefined
 }

@@ -171,4 +171,12 @@ describe('self-doubt', () => {
     doubt.exchangeSucceeded()
     expect(doubt.isUnsure(atMs)).toBe(false)
   })
+
+  test('an identity that is used twice makes no witness, however well exchanges go', () => {
+    const doubt = new SelfDoubt(config)
+    expect(doubt.isWitness(0)).toBe(true)
+    doubt.rivalled(0)
+    doubt.exchangeSucceeded()
+    expect([doubt.isUnsure(0), doubt.isWitness(59_999), doubt.isWitness(60_000)]).toEqual([false, false, true])
+  })
 })

@@ -81,7 +81,7 @@ describe('the text', () => {
         'dpr_twins_total 1',
         'dpr_gossip_frames_total{direction="out"} 5',
         'dpr_gossip_bytes_total{direction="in"} 600',
-        'dpr_gossip_dials_total{outcome="all"} 2',
+        'dpr_gossip_dials_total 2',
         'dpr_gossip_connections{of="connections"} 3',
         'dpr_gossip_events_total{event="probesSent"} 40',
         'dpr_mdns_events_total{event="questionsSent"} 3',
