@@ -101,7 +101,7 @@ describe('dpr simulate', () => {
     30_000,
   )
 
-  it('a plot that cannot be written is refused before anything is simulated', () => {
+  test('a plot that cannot be written is refused before anything is simulated', () => {
     const args = ['simulate', '--members', '5000', '--duration', '1h', '--plot', '/nowhere/picture.svg']
     const { status, stderr, stdout } = spawnSync(DPR, args, { encoding: 'utf8', timeout: 20_000 })
     expect(stderr).toMatch(/^dpr: E_FILE_UNWRITABLE: cannot write the plot \/nowhere\/picture\.svg/u)
