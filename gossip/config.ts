@@ -126,7 +126,7 @@ export function lanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
     digestEntriesMax: 64,
     probeDeltaBytesMax: 8_192,
     bulkDeltaBytesMax: 65_536,
-    reportBytesMax: 2_048,
+    reportBytesMax: 1_600,
     reportIntervalMs: 200,
     urgentFanout: 8,
     forwardFanout: 3,

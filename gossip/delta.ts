@@ -79,10 +79,16 @@ function knowsWorse(a: DigestEntry, b: DigestEntry): boolean {
  * What is held, at most `max` entries: own, then the suspected, then what changed last, then the rest in turn, from
  * `cursor` on: so that what chance hides from one exchange after the other comes up all the same.
  */
-export function digestOf(records: Records, self: MemberState, max: number, cursor: number): Digest {
+export function digestOf(
+  records: Records,
+  self: MemberState,
+  suspects: readonly MemberState[],
+  max: number,
+  cursor: number,
+): Digest {
   const named = new Set([self])
-  const { all, present, recent } = records
-  for (const state of present) if (state.status === 'suspect' && named.size < max) named.add(state)
+  const { all, recent } = records
+  for (const state of suspects) if (named.size < max) named.add(state)
   for (const state of recent) if (!state.quiet && named.size < max) named.add(state)
   let passed = 0
   for (; passed < all.length && named.size < max; passed++) {

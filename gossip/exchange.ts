@@ -52,7 +52,10 @@ export class Exchange {
     const { viewHash } = this.#roster.records
     const delta = owed.length > 0 ? fillDelta(owed, Infinity, nowMs).delta : EMPTY_DELTA
     const reports = this.#reports(nowMs, false)
-    const digest = greeting && !this.#roster.hasLeft ? { digest: this.#digest() } : {}
+    // Of many members a digest names a few, which is no use while the views may agree: the answer will tell.
+    const { all } = this.#roster.records
+    const names = greeting && !this.#roster.hasLeft && all.length <= this.#config.digestEntriesMax
+    const digest = names ? { digest: this.#digest() } : {}
     this.#send(to, 'probe', { type: 'ping', seq, view: viewHash, reports, delta, ...digest })
   }
 
@@ -106,7 +109,7 @@ export class Exchange {
   #digest(): Digest {
     const { records } = this.#roster
     const max = this.#config.digestEntriesMax
-    const digest = digestOf(records, this.#roster.own.state, max, this.#digestCursor)
+    const digest = digestOf(records, this.#roster.own.state, this.#roster.verdicts.suspects, max, this.#digestCursor)
     this.#digestCursor = (this.#digestCursor + max) % records.all.length
     return digest
   }

@@ -16,6 +16,9 @@ const AGE_STEPS = 256
 const REPORT_BYTES = 14
 /** Spreads the places at which blocks start over all rows (the golden ratio, Knuth 6.4). */
 const STRIDE = 0x9e3779b1
+/** No age: this report is not to be told. */
+const UNTOLD = AGE_STEPS
+const ROWS_MIN = 64
 /** This node's own row. */
 const OWN = 0
 
@@ -33,6 +36,8 @@ export class ReportBoard {
   readonly #writer: ReportWriter
   /** Reports of each age. */
   readonly #histogram = new Uint16Array(AGE_STEPS)
+  /** By row: the step of its age, or that it is not to be told. Looked up twice for each block. */
+  #steps = new Uint16Array(ROWS_MIN)
   #blocks = 0
   #selections = 0
   /** Of the block written last. */
@@ -82,13 +87,14 @@ export class ReportBoard {
     const unlessBlock = answering ? this.#blocks : -1
     let count = 0
     if (table.isTold(OWN, unlessBlock) && writer.add(table, OWN, nowMs)) count++
-    const steps = this.#youngest(nowMs, unlessBlock)
+    const oldest = this.#youngest(nowMs, unlessBlock)
+    const steps = this.#steps
     // The oldest step may not fit as a whole: start anywhere, so that it is not always the same who are left out.
     const others = table.length - 1
     const start = (Math.imul(++this.#selections, STRIDE) >>> 0) % Math.max(1, others)
     for (let i = 0; i < others; i++) {
       const row = 1 + (start + i < others ? start + i : start + i - others)
-      if (!table.isTold(row, unlessBlock) || ageStep(nowMs - table.sampledAtMs(row)) > steps) continue
+      if (steps[row]! > oldest) continue
       if (!writer.add(table, row, nowMs)) break
       count++
     }
@@ -102,12 +108,17 @@ export class ReportBoard {
   #youngest(nowMs: number, unlessBlock: number): number {
     const histogram = this.#histogram
     const table = this.#table
+    const { length } = table
     const countMax = this.#bytesMax / this.#bytesPerReport
-    if (table.length <= countMax) return AGE_STEPS
+    if (this.#steps.length < length) this.#steps = new Uint16Array(2 * length)
+    const rowSteps = this.#steps
     histogram.fill(0)
-    for (let row = 1; row < table.length; row++) {
-      if (table.isTold(row, unlessBlock)) histogram[ageStep(nowMs - table.sampledAtMs(row))]!++
+    for (let row = 1; row < length; row++) {
+      const step = table.isTold(row, unlessBlock) ? ageStep(nowMs - table.sampledAtMs(row)) : UNTOLD
+      rowSteps[row] = step
+      if (step !== UNTOLD) histogram[step]!++
     }
+    if (length <= countMax) return AGE_STEPS - 1
     let steps = 0
     for (let count = histogram[0]!; count < countMax && steps < AGE_STEPS - 1; count += histogram[++steps]!);
     return steps

@@ -378,7 +378,8 @@ export class SimulatedCluster {
   /** True if every member that is up has a link to each of its neighbours. */
   linked(): boolean {
     return this.#hosts.every(
-      ({ state, peer }) => state !== 'up' || peer === undefined || peer.core.neighbours().every((id) => peer.isLinked(id)),
+      ({ state, peer }) =>
+        state !== 'up' || peer === undefined || peer.core.neighbours().every((id) => peer.isLinked(id)),
     )
   }
 
