@@ -49,11 +49,12 @@ export interface MetricRow {
 /** Counters of gossip that have a metric of their own; all others are events by name. */
 const GOSSIP_FRAMES = { framesSent: 'out', framesReceived: 'in' } as const
 const GOSSIP_BYTES = { bytesSent: 'out', bytesReceived: 'in' } as const
-const GOSSIP_DIALS = { dials: 'dials', dialsFailed: 'dialsFailed' } as const
 const GOSSIP_GAUGES = { links: 'links', connections: 'connections', addresses: 'addresses' } as const
-const GOSSIP_NAMED: ReadonlySet<string> = new Set(
-  [GOSSIP_FRAMES, GOSSIP_BYTES, GOSSIP_DIALS, GOSSIP_GAUGES].flatMap((names) => Object.keys(names)),
-)
+const GOSSIP_NAMED: ReadonlySet<string> = new Set([
+  'dials',
+  'dialsFailed',
+  ...[GOSSIP_FRAMES, GOSSIP_BYTES, GOSSIP_GAUGES].flatMap((names) => Object.keys(names)),
+])
 
 function counter(name: string, help: string, labels: string[], read: MetricRow['read']): MetricRow {
   return { name: `dpr_${name}`, type: 'counter', help, labels, read }
