@@ -102,6 +102,13 @@ export class Announcer {
     return frames
   }
 
+  /** When frames are due next; Infinity if nothing is announced. */
+  nextMs(): number {
+    let next = Infinity
+    for (const state of this.#addresses.values()) next = Math.min(next, state.nextMs)
+    return next
+  }
+
   /** What to do about a frame that arrived on the link. Only for frames to our own MAC or to everybody. */
   receive(frame: Uint8Array, nowMs: number): ArpOutcome {
     const { mac } = this.#link

@@ -32,11 +32,12 @@ export interface EngineState {
   activeFlows: number
   /** Flow entries in the table, of all kinds. */
   flowEntries: number
-  /** Flows this host has at each member, by snapshot member index. */
+  /** Flows this host has at each member, by snapshot member index. Not a copy: it goes on changing. */
   flowsByMember: Uint32Array
   /** When the engine's loop last came round, CLOCK_BOOTTIME ms: an old value means that it hangs. */
   heartbeatMs: number
-  counters: EngineCounters
+  /** Those of the moment in which they are asked for. */
+  readonly counters: EngineCounters
 }
 
 /** A flow as it is shown and handed over. Addresses as unsigned numbers. */

@@ -11,6 +11,7 @@ import type {
   MultiaddrConnection,
   PeerId,
   PrivateKey,
+  StreamMuxerFactory,
   Transport,
   Upgrader,
 } from '@libp2p/interface'
@@ -23,7 +24,9 @@ import { GossipError } from './errors.ts'
 import { UnknownKeyError } from './key-ring.ts'
 import type { KeyAttempt, KeyRing, ProtectOptions } from './key-ring.ts'
 import type { DialFailure } from './network.ts'
+import { readWithoutThrowing } from './noise-reader.ts'
 import { INCOMPLETE_REASON, TWIN_REASON } from './strangers.ts'
+import { holdWindowUpdates } from './window-updates.ts'
 
 export interface NodeOptions {
   privateKey: PrivateKey
@@ -53,6 +56,19 @@ interface Inner {
   upgrader: Upgrader
 }
 
+/** Yamux without pings, for probes are our own, and with few window updates, over a noise that reads cheaply. */
+function muxers(): StreamMuxerFactory {
+  const inner = yamux({ enableKeepAlive: false })()
+  return {
+    protocol: inner.protocol,
+    createStreamMuxer: (connection) => {
+      readWithoutThrowing(connection)
+      holdWindowUpdates(connection)
+      return inner.createStreamMuxer(connection)
+    },
+  }
+}
+
 /** Made, not started: no socket is open yet. */
 export async function createNode(options: NodeOptions): Promise<ClusterNode> {
   const { listen, keys, connectionsMax, handshakeMs } = options
@@ -70,7 +86,7 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
       },
     ],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux({ enableKeepAlive: false })],
+    streamMuxers: [muxers],
     connectionProtector: () => watch,
     connectionGater: gater(options, watch),
     connectionManager: {

@@ -30,6 +30,8 @@ export interface PeerOptions {
 /** For metrics. The last three are gauges. */
 export type PeerCounters = CoreCounters & LinkCounters & { links: number; connections: number; addresses: number }
 
+/** A timer that would go off so much too early is set anew: what it was set for has happened, an answer say. */
+const EARLY_MS = 20
 /** Under this name twins are counted among the strangers, whatever their address. */
 const TWIN_KEY = 'twin'
 
@@ -207,7 +209,8 @@ export class Peer {
 
   #schedule(): void {
     const atMs = Math.min(this.core.nextTickMs, this.#links.dueMs)
-    if (!this.#running || atMs >= this.#timerAtMs) return
+    if (!this.#running || atMs === Infinity) return
+    if (atMs >= this.#timerAtMs && atMs < this.#timerAtMs + EARLY_MS) return
     this.#cancelTimer?.()
     this.#timerAtMs = atMs
     this.#cancelTimer = this.#clock.schedule(atMs, () => this.#wake(atMs))

@@ -41,7 +41,7 @@ import { VERSION } from './version.ts'
 import { Warnings } from './warnings.ts'
 
 const HOUSEKEEPING_MS = 1_000
-/** An engine whose loop has not come round for this long hangs; its longest regular sleep is 50 ms. */
+/** An engine whose loop has not come round for this long hangs; its longest regular sleep is 250 ms. */
 const ENGINE_HUNG_MS = 2_000
 /** For peers to hear that nothing new may come, before we stop taking it: a few rounds of gossip. */
 const FAREWELL_MS = 3 * DEFAULTS.probeIntervalMs

@@ -17,8 +17,10 @@ import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { PacketLoop } from './packet-loop.ts'
 import { openTap } from './tap.ts'
 
-/** Longest sleep without a packet: bounds how late leases, expiry and announcements are noticed. */
+/** Longest sleep without a packet while something can fall due: flows that expire, a lease that may be renewed. */
 const POLL_MS = 50
+/** Longest sleep while nothing can but an announcement, whose time is known. Each waking costs as much as ten packets. */
+const IDLE_POLL_MS = 250
 /** Housekeeping (expiry, counts) at least this often under load. */
 const TICK_MS = 5
 /** How often the kernel is asked what it dropped before we could read it. */
@@ -104,13 +106,17 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
   let tickedMs = 0
   let deviceDropsMs = 0
   let wasFresh = false
+  /** A message waits for the next tick to take effect. */
+  let isTickDue = false
+  let sleepMs = 0
   for (;;) {
-    libc.poll(pollFds.address, watched.length, POLL_MS)
+    libc.poll(pollFds.address, watched.length, sleepMs)
     const nowMs = libc.boottimeMs()
     values[COUNTER.heartbeatMs] = nowMs
     if (ready(1)) {
       libc.read(setup.wakeFd, wakeCount.address, 8)
       if (!handleMessages(core, nowMs)) return
+      isTickDue = true
     }
     core.leaseFresh = nowMs <= values[COUNTER.leaseUntilMs]!
     if (ready(0)) {
@@ -119,8 +125,13 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
     }
     const mayAnnounce = core.leaseFresh && core.routing.version > 0
     for (const [i, link] of arp.entries()) if (ready(i + 2)) answerArp(link, mayAnnounce, nowMs)
-    if (nowMs - tickedMs < TICK_MS) continue
+    if (nowMs - tickedMs < TICK_MS) {
+      sleepMs = isTickDue ? TICK_MS : POLL_MS
+      continue
+    }
     tickedMs = nowMs
+    isTickDue = false
+    sleepMs = POLL_MS
     core.tick(nowMs)
     if (nowMs - deviceDropsMs >= DEVICE_DROPS_MS) {
       deviceDropsMs = nowMs
@@ -136,7 +147,14 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
       for (const frame of announcer.due(nowMs)) if (socket.send(frame)) values[COUNTER.arpAnnouncements]!++
     }
     wasFresh = true
+    if (core.flows.entries === 0) sleepMs = untilAnnouncement(arp, nowMs)
   }
+}
+
+function untilAnnouncement(arp: readonly ArpLink[], nowMs: number): number {
+  let untilMs = IDLE_POLL_MS
+  for (const { announcer } of arp) untilMs = Math.min(untilMs, announcer.nextMs() - nowMs)
+  return Math.max(1, Math.ceil(untilMs))
 }
 
 function answerArp({ socket, announcer }: ArpLink, mayAnnounce: boolean, nowMs: number): void {
