@@ -6,12 +6,15 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { LOOP_LATE, METRICS, type MetricRow, type MetricSource, type ProcessFigures } from './metrics-table.ts'
 
 const MICROSECONDS = 1e-6
+/** Rounds that wait to be counted together: one by one, each would cost a cold path through the library. */
+const LATE_WAITING_MAX = 1_024
 
 export class Metrics {
   readonly contentType: string
   readonly #registry = new Registry()
   readonly #source: () => MetricSource
   readonly #late: Histogram
+  #lateWaiting: number[] = []
   #current: MetricSource | undefined
 
   constructor(source: () => MetricSource) {
@@ -24,12 +27,19 @@ export class Metrics {
 
   /** A round of the control loop began so late. */
   observeLate(seconds: number): void {
-    this.#late.observe(Math.max(0, seconds))
+    this.#lateWaiting.push(Math.max(0, seconds))
+    if (this.#lateWaiting.length >= LATE_WAITING_MAX) this.#countLate()
   }
 
   async text(): Promise<string> {
+    this.#countLate()
     this.#current = this.#source()
     return await this.#registry.metrics()
+  }
+
+  #countLate(): void {
+    for (const seconds of this.#lateWaiting) this.#late.observe(seconds)
+    this.#lateWaiting = []
   }
 
   #register(row: MetricRow): void {

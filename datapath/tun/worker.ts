@@ -23,7 +23,7 @@ const POLL_MS = 50
 const IDLE_POLL_MS = 250
 /** Housekeeping (expiry, counts) at least this often under load. */
 const TICK_MS = 5
-/** How often the kernel is asked what it dropped before we could read it. */
+/** How often the kernel is asked what it dropped before we could read it, while there is something to read. */
 const DEVICE_DROPS_MS = 1_000
 const SEND_BUFFER_BYTES = 8 * 1024 * 1024
 const POLLFD_BYTES = 8
@@ -105,6 +105,7 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
 
   let tickedMs = 0
   let deviceDropsMs = 0
+  let batchesThen = 0
   let wasFresh = false
   /** A message waits for the next tick to take effect. */
   let isTickDue = false
@@ -133,8 +134,9 @@ function runUntilClosed({ core, loop, arp, tapFd }: ReturnType<typeof openAll>):
     isTickDue = false
     sleepMs = POLL_MS
     core.tick(nowMs)
-    if (nowMs - deviceDropsMs >= DEVICE_DROPS_MS) {
+    if (nowMs - deviceDropsMs >= DEVICE_DROPS_MS && values[COUNTER.batches] !== batchesThen) {
       deviceDropsMs = nowMs
+      batchesThen = values[COUNTER.batches]!
       values[DROP['device-queue-full']] = droppedByDevice(setup.device)
     }
     if (!mayAnnounce) {

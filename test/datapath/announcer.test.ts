@@ -47,7 +47,9 @@ describe('announcer', () => {
     const times: number[] = []
     const asked: number[] = []
     for (let now = 1_000; now <= 20_000; now += 50) {
+      const dueMs = announcer.nextMs()
       const frames = announcer.due(now).map((frame) => parseArp(frame)!)
+      expect(dueMs <= now, 'the engine sleeps until then').toBe(frames.length > 0)
       if (frames.length === 0) continue
       times.push(now - 1_000)
       if (frames.some(({ target }) => target === GATEWAY)) asked.push(now - 1_000)
@@ -69,6 +71,7 @@ describe('announcer', () => {
     announcer.update(new Set([P]), 0)
     announcer.update(new Set(), 10)
     expect(announcer.due(10_000)).toEqual([])
+    expect(announcer.nextMs()).toBe(Infinity)
     expect(announcer.receive(arp(ARP_REQUEST, '10.1.0.9', CLIENT, '10.1.0.101'), 0).answer).toBeUndefined()
   })
 
