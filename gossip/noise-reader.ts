@@ -1,6 +1,6 @@
 /**
  * Noise's reader takes messages from what has arrived until it finds no length any more, which it learns from an
- * exception: one for each arrival, and making it (its stack trace) takes about an eighth of what an idle node does. Here
+ * exception: one for each arrival, and making it (its stack trace) takes some 6 % of an idle node's time. Here
  * it is told a length instead that nothing that short can hold, and waits all the same.
  *
  *     length   2 bytes, big-endian │ message                                     noise-libp2p, "Wire Format"

@@ -19,7 +19,7 @@ import { openTap } from './tap.ts'
 
 /** Longest sleep without a packet while something can fall due: flows that expire, a lease that may be renewed. */
 const POLL_MS = 50
-/** Longest sleep while nothing can but an announcement, whose time is known. Each waking costs as much as ten packets. */
+/** Longest sleep while nothing can but an announcement, whose time is known. */
 const IDLE_POLL_MS = 250
 /** Housekeeping (expiry, counts) at least this often under load. */
 const TICK_MS = 5
