@@ -14,12 +14,17 @@ export interface GossipConfig {
   /** Silence after which k others are asked. × (awareness + 1). Shorter asks for help at every hiccup. */
   probeTimeoutMs: number
   /**
-   * Silence, indirect answers included, after which the target is accused. × (awareness + 1). ≥ 2 × probeTimeoutMs, and
-   * above TCP's least retransmission timeout (200 ms on Linux) by a round trip or more, so that one lost segment accuses
-   * nobody.
+   * Silence after which the target is accused, if k others say that they did not reach it either. × (awareness + 1).
+   * ≥ 2 × probeTimeoutMs, and above TCP's least retransmission timeout (200 ms on Linux) by a round trip or more, so that
+   * one lost segment accuses nobody. A helper takes 0.85 of it before it says so.
    */
   probeDeadlineMs: number
-  /** k, the members asked for an indirect probe. More survive more lossy paths and cost k messages per failure. */
+  /**
+   * Silence after which the target is accused whatever others say, or do not. ≥ probeDeadlineMs + probeTimeoutMs, and above
+   * two retransmissions in a row (200 + 400 ms on Linux). What two nodes alone, and helpers that must be dialled, wait for.
+   */
+  probeFinalMs: number
+  /** k, the members asked for an indirect probe, and once more as many. More survive more lossy paths, and cost messages. */
   indirectProbes: number
   /** Ceiling of Lifeguard's local health; its timeouts grow up to (this + 1)-fold. Higher forgives a slow self longer. */
   awarenessMax: number
@@ -111,6 +116,7 @@ export function lanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
     probeIntervalMs: 200,
     probeTimeoutMs: 100,
     probeDeadlineMs: 260,
+    probeFinalMs: 760,
     indirectProbes: 3,
     awarenessMax: 4,
     suspicionMinMs: 1_200,
@@ -165,6 +171,7 @@ export function wanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
     probeIntervalMs: 1_000,
     probeTimeoutMs: 500,
     probeDeadlineMs: 1_500,
+    probeFinalMs: 3_000,
     suspicionMinMs: 5_000,
     suspicionCreditMs: 2_000,
     introductionMs: 5_000,
@@ -217,6 +224,9 @@ function check(config: GossipConfig): void {
   if (config.probeIntervalMs < 10) throw invalid('gossip probeIntervalMs is below 10', 'Set it to 10 ms or more.')
   if (config.probeDeadlineMs < 2 * config.probeTimeoutMs) {
     throw invalid('gossip probeDeadlineMs leaves indirect probes no time', 'Set it to at least twice probeTimeoutMs.')
+  }
+  if (config.probeFinalMs < config.probeDeadlineMs + config.probeTimeoutMs) {
+    throw invalid('gossip probeFinalMs is too short', 'Set it to probeDeadlineMs + probeTimeoutMs or more.')
   }
   if (config.probeTimeoutMs < 1) throw invalid('gossip probeTimeoutMs is below 1', 'Set it to 1 ms or more.')
   if (config.suspicionMinMs < 2 * config.probeDeadlineMs) {

@@ -289,7 +289,7 @@ export class GossipCore {
       case 'relayed-ack':
         return this.#prober.onRelayedAck(message.seq, from, nowMs)
       case 'nack':
-        return this.#prober.onNack(message.seq, from)
+        return this.#prober.onNack(message.seq, from, nowMs)
       case 'push':
         return this.#exchange.onPush(nowMs, from, message)
     }

@@ -5,10 +5,18 @@
  *     started ──answer──▶ gone (alive)
  *        │ timeout
  *        ▼
- *     k helpers asked ──answer, direct or relayed──▶ gone (alive)
- *        │ deadline
+ *     k helpers asked, who have a link to it ──answer, direct or relayed──▶ gone (alive)
+ *        │ deadline, and helpers still owe an answer, or are fewer than k
  *        ▼
- *     failed: the caller accuses. A helper that could not help says so (nack), or the fault may be ours.
+ *     k more asked, any ──answer──▶ gone (alive)
+ *        │
+ *        ▼
+ *     failed: the caller accuses. At the deadline or later, as soon as k helpers have said that they did not reach it
+ *     either (nack); without their word only at the end of all patience.
+ *
+ * The silence of helpers is no evidence against the target, as Lifeguard says (section IV-A); so whoever hears nothing
+ * from them waits, for as long as a path takes that loses two segments in a row. A dead target costs no time by that: its
+ * helpers say nack. An undue accusation needs all of k + 1 paths to fail at once.
  */
 
 export interface Probe {
@@ -16,11 +24,47 @@ export interface Probe {
   target: string
   timeoutAtMs: number
   deadlineAtMs: number
-  /** Helpers asked, that have not said nack. */
-  pendingHelpers: Set<string>
-  asked: boolean
+  /** When more helpers are asked, if the first ones still owe an answer. ≥ deadlineAtMs. */
+  askAgainAtMs: number
+  finalAtMs: number
+  /** How often helpers were asked: 0 to ASKED_MAX. */
+  asked: number
+  /** Helpers asked, ever. */
+  helpers: Set<string>
+  /** Of these, those that owe an answer. */
+  pending: Set<string>
+  /** Of these, those whose silence may be ours: we had a link to them. */
+  blaming: Set<string>
+  /** Helpers that said nack, and how many must. */
+  nacks: number
+  nacksWanted: number
   /** Sent on a new connection, to be acquainted: its failure proves nothing. */
   greeting: boolean
+}
+
+/** Rounds of asking for help. */
+const ASKED_MAX = 2
+
+/** Enough others did not reach it either, and nobody else is expected to. */
+function isCorroborated({ pending, nacks, nacksWanted }: Probe): boolean {
+  return pending.size === 0 && nacks >= nacksWanted
+}
+
+function hasFailed(probe: Probe, nowMs: number): boolean {
+  if (probe.greeting) return nowMs >= probe.deadlineAtMs
+  return nowMs >= probe.finalAtMs || (nowMs >= probe.deadlineAtMs && isCorroborated(probe))
+}
+
+/** When the next helpers are to be asked. */
+function helpAtMs({ greeting, asked, pending, timeoutAtMs, deadlineAtMs, askAgainAtMs }: Probe): number {
+  if (greeting || asked === ASKED_MAX) return Infinity
+  if (asked === 0) return timeoutAtMs
+  return pending.size === 0 ? deadlineAtMs : askAgainAtMs
+}
+
+function dueMs(probe: Probe): number {
+  if (probe.greeting || isCorroborated(probe)) return probe.deadlineAtMs
+  return Math.min(helpAtMs(probe), probe.finalAtMs)
 }
 
 /**
@@ -87,19 +131,24 @@ export class Probes {
   answered(seq: number, from: string, relayed: boolean): Probe | undefined {
     const probe = this.#bySeq.get(seq)
     if (probe === undefined) return undefined
-    if (relayed ? !probe.asked : probe.target !== from) return undefined
+    if (relayed ? !probe.helpers.has(from) : probe.target !== from) return undefined
     this.#bySeq.delete(seq)
     return probe
   }
 
+  /** A helper did not reach the target. */
   nack(seq: number, from: string): void {
-    this.#bySeq.get(seq)?.pendingHelpers.delete(from)
+    const probe = this.#bySeq.get(seq)
+    if (probe?.pending.delete(from) !== true) return
+    probe.blaming.delete(from)
+    probe.nacks++
   }
 
-  /** Nothing sent to this member arrived: as a helper it owes no nack, as a target it waits for helpers from now on. */
+  /** Nothing sent to this member arrived: as a helper it owes nothing, as a target it waits for helpers from now on. */
   unreachable(id: string, nowMs: number): void {
     for (const probe of this.#bySeq.values()) {
-      probe.pendingHelpers.delete(id)
+      probe.pending.delete(id)
+      probe.blaming.delete(id)
       if (probe.target === id) probe.timeoutAtMs = Math.min(probe.timeoutAtMs, nowMs)
     }
   }
@@ -109,11 +158,11 @@ export class Probes {
     const wantHelpers: Probe[] = []
     const failed: Probe[] = []
     for (const probe of this.#bySeq.values()) {
-      if (nowMs >= probe.deadlineAtMs) {
+      if (hasFailed(probe, nowMs)) {
         this.#bySeq.delete(probe.seq)
         failed.push(probe)
-      } else if (!probe.asked && !probe.greeting && nowMs >= probe.timeoutAtMs) {
-        probe.asked = true
+      } else if (nowMs >= helpAtMs(probe)) {
+        probe.asked++
         wantHelpers.push(probe)
       }
     }
@@ -125,6 +174,8 @@ export class Probes {
     for (const probe of this.#bySeq.values()) {
       probe.timeoutAtMs += ms
       probe.deadlineAtMs += ms
+      probe.askAgainAtMs += ms
+      probe.finalAtMs += ms
     }
   }
 
@@ -134,9 +185,7 @@ export class Probes {
 
   nextDueMs(): number {
     let next = Infinity
-    for (const probe of this.#bySeq.values()) {
-      next = Math.min(next, probe.asked || probe.greeting ? probe.deadlineAtMs : probe.timeoutAtMs)
-    }
+    for (const probe of this.#bySeq.values()) next = Math.min(next, dueMs(probe))
     return next
   }
 }

@@ -8,6 +8,7 @@ import type { GossipConfig } from './config.ts'
 import type { CoreCounters } from './counters.ts'
 import type { Message } from './messages.ts'
 import { Errands, ProbeOrder, Probes, shuffle } from './probe.ts'
+import type { Probe } from './probe.ts'
 import { isPresent } from './records.ts'
 import type { Roster } from './roster.ts'
 
@@ -91,14 +92,24 @@ export class Prober {
   start(target: string, greeting: boolean, nowMs: number): number | undefined {
     if (!greeting && this.#probes.isProbing(target)) return undefined
     const seq = this.#nextSeq()
+    const { probeTimeoutMs, probeDeadlineMs, probeFinalMs, indirectProbes } = this.#config
+    const timeoutMs = this.#awareness.scale(probeTimeoutMs)
+    const deadlineMs = this.#awareness.scale(probeDeadlineMs)
     this.#counters.probesSent++
     this.#probes.start({
       seq,
       target,
-      timeoutAtMs: nowMs + this.#awareness.scale(this.#config.probeTimeoutMs),
-      deadlineAtMs: nowMs + this.#awareness.scale(this.#config.probeDeadlineMs),
-      pendingHelpers: new Set(),
-      asked: false,
+      timeoutAtMs: nowMs + timeoutMs,
+      deadlineAtMs: nowMs + deadlineMs,
+      // By then a nack is there, unless a segment was lost on its way.
+      askAgainAtMs: nowMs + deadlineMs + timeoutMs,
+      finalAtMs: nowMs + deadlineMs + probeFinalMs - probeDeadlineMs,
+      asked: 0,
+      helpers: new Set(),
+      pending: new Set(),
+      blaming: new Set(),
+      nacks: 0,
+      nacksWanted: indirectProbes,
       greeting,
     })
     this.#actions.ping(target, seq, greeting, nowMs)
@@ -109,38 +120,50 @@ export class Prober {
   advance(nowMs: number): void {
     if (nowMs < this.nextDueMs()) return
     const { wantHelpers, failed } = this.#probes.due(nowMs)
-    for (const probe of wantHelpers) {
-      for (const helper of this.#helpersFor(probe.target)) {
-        // The silence of one that must first be dialled may be the dial's, and says nothing about us.
-        if (this.#linked.has(helper)) probe.pendingHelpers.add(helper)
-        this.#counters.indirectProbesSent++
-        this.#actions.send(helper, { type: 'ping-req', seq: probe.seq, target: probe.target })
-      }
-    }
+    for (const probe of wantHelpers) this.#askForHelp(probe, nowMs)
     for (const probe of failed) {
       if (probe.greeting) continue
       this.#counters.probesFailed++
-      this.#awareness.probeFailed(probe.pendingHelpers.size)
+      this.#awareness.probeFailed(probe.blaming.size)
       const state = this.#roster.records.get(probe.target)
       if (state !== undefined) this.#roster.standing.accuse(state, 'silent', nowMs)
     }
     for (const errand of this.#errands.expired(nowMs)) this.#decline(errand.requester, errand.requesterSeq)
   }
 
-  /** Neighbours of the target have a connection to it: first those that are ours as well, so that none need be made. */
-  #helpersFor(target: string): string[] {
-    const state = this.#roster.records.get(target)
-    if (state === undefined) return []
-    const { overlay, own, records } = this.#roster
+  /**
+   * At first only those are asked to whom there is a link: most of the late are late by one lost segment, and no reason
+   * for handshakes. The target is asked again, too, for where messages are lost one by one.
+   */
+  #askForHelp(probe: Probe, nowMs: number): void {
+    const { target, seq, helpers, pending, blaming } = probe
+    const { near, far } = this.#helpersFor(target)
+    const candidates = probe.asked === 1 ? near : [...near, ...far]
+    for (const helper of candidates.filter((id) => !helpers.has(id)).slice(0, this.#config.indirectProbes)) {
+      helpers.add(helper)
+      pending.add(helper)
+      // The silence of one that must first be dialled may be the dial's, and says nothing about us.
+      if (near.includes(helper)) blaming.add(helper)
+      this.#counters.indirectProbesSent++
+      this.#actions.send(helper, { type: 'ping-req', seq, target })
+    }
+    probe.nacksWanted = Math.max(1, Math.min(this.#config.indirectProbes, near.length + far.length))
+    if (this.#linked.has(target)) this.#actions.ping(target, seq, false, nowMs)
+  }
+
+  /** Neighbours of the target have a connection to it; those of them that are near have one to us as well. */
+  #helpersFor(target: string): { near: string[]; far: string[] } {
     const near: string[] = []
     const far: string[] = []
+    const state = this.#roster.records.get(target)
+    if (state === undefined) return { near, far }
+    const { overlay, own, records } = this.#roster
     for (const id of overlay.neighboursOf(state)) {
       if (id === own.state.id || records.get(id)?.status !== 'alive') continue
-      if (overlay.has(id)) near.push(id)
+      if (overlay.has(id) && this.#linked.has(id)) near.push(id)
       else far.push(id)
     }
-    const ordered = [...shuffle(near, this.#random), ...shuffle(far, this.#random)]
-    return ordered.slice(0, this.#config.indirectProbes)
+    return { near: shuffle(near, this.#random), far: shuffle(far, this.#random) }
   }
 
   // -- answers --------------------------------------------------------------------------------------------------
@@ -163,8 +186,9 @@ export class Prober {
     this.#succeeded(nowMs)
   }
 
-  onNack(seq: number, from: string): void {
+  onNack(seq: number, from: string, nowMs: number): void {
     this.#probes.nack(seq, from)
+    this.advance(nowMs)
   }
 
   onPingReq(requesterSeq: number, from: string, target: string, nowMs: number): void {
@@ -175,7 +199,7 @@ export class Prober {
     }
     this.#counters.errands++
     const seq = this.#nextSeq()
-    const patienceMs = (this.#config.probeDeadlineMs - this.#config.probeTimeoutMs) * NACK_SHARE
+    const patienceMs = this.#config.probeDeadlineMs * HELPER_SHARE
     this.#errands.start(seq, { requester: from, requesterSeq, target, deadlineAtMs: nowMs + patienceMs })
     this.#actions.ping(target, seq, false, nowMs)
   }
@@ -218,5 +242,8 @@ export class Prober {
   }
 }
 
-/** A helper gives up after this share of the time that the requester has left, so that its nack arrives in time. */
-const NACK_SHARE = 0.7
+/**
+ * A helper has almost as much patience with the target as the requester: it, too, forgives one lost segment. The rest is
+ * for the way of its nack.
+ */
+const HELPER_SHARE = 0.85

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { Awareness } from '../../gossip/awareness.ts'
 import { Errands, ProbeOrder, Probes } from '../../gossip/probe.ts'
+import type { Probe } from '../../gossip/probe.ts'
 import { SelfDoubt } from '../../gossip/self-doubt.ts'
 import { accusersRequired, suspicionTimeoutMs } from '../../gossip/suspicion.ts'
 import { seededRandom } from './fixtures.ts'
@@ -90,52 +91,115 @@ describe('probe order', () => {
 })
 
 describe('a probe', () => {
-  function started(): Probes {
+  const times = { timeoutAtMs: 100, deadlineAtMs: 260, askAgainAtMs: 360, finalAtMs: 760 }
+
+  function started(changes: Partial<Probe> = {}): { probes: Probes; probe: Probe } {
     const probes = new Probes()
-    const base = { seq: 1, target: 'x', timeoutAtMs: 100, deadlineAtMs: 200, asked: false, greeting: false }
-    probes.start({ ...base, pendingHelpers: new Set() })
-    return probes
+    const sets = { helpers: new Set<string>(), pending: new Set<string>(), blaming: new Set<string>() }
+    const probe = { seq: 1, target: 'x', ...times, asked: 0, ...sets, nacks: 0, nacksWanted: 2, greeting: false }
+    Object.assign(probe, changes)
+    probes.start(probe)
+    return { probes, probe }
   }
 
-  test('asks for help at its timeout, once, and fails at its deadline', () => {
-    const probes = started()
-    expect(probes.due(99).wantHelpers).toHaveLength(0)
-    expect(probes.due(100).wantHelpers).toHaveLength(1)
-    expect(probes.due(150).wantHelpers).toHaveLength(0)
-    expect(probes.nextDueMs()).toBe(200)
-    expect(probes.due(200).failed).toHaveLength(1)
+  /** Runs to its timeout, when these are asked. */
+  function helped(helpers: readonly string[], changes: Partial<Probe> = {}): { probes: Probes; probe: Probe } {
+    const begun = started(changes)
+    expect(begun.probes.due(99).wantHelpers).toHaveLength(0)
+    expect(begun.probes.due(100).wantHelpers).toEqual([begun.probe])
+    for (const set of ['helpers', 'pending', 'blaming'] as const) {
+      for (const helper of helpers) begun.probe[set].add(helper)
+    }
+    return begun
+  }
+
+  test('that nobody answers fails at the end of all patience, after asking twice for help', () => {
+    const { probes } = helped(['y', 'z'])
+    expect(probes.nextDueMs()).toBe(360)
+    expect(probes.due(359)).toEqual({ wantHelpers: [], failed: [] })
+    expect(probes.due(360).wantHelpers).toHaveLength(1)
+    expect(probes.nextDueMs()).toBe(760)
+    expect(probes.due(759)).toEqual({ wantHelpers: [], failed: [] })
+    expect(probes.due(760).failed).toHaveLength(1)
     expect(probes.isProbing('x')).toBe(false)
+  })
+
+  test.each([
+    {
+      name: 'all say nack before the deadline: at the deadline',
+      nacks: ['y', 'z'],
+      asksAtMs: undefined,
+      failsAtMs: 260,
+    },
+    { name: 'one owes its answer: others are asked, and it fails last', nacks: ['y'], asksAtMs: 360, failsAtMs: 760 },
+    { name: 'none answers', nacks: [], asksAtMs: 360, failsAtMs: 760 },
+  ])('of two helpers $name', ({ nacks, asksAtMs, failsAtMs }) => {
+    const { probes } = helped(['y', 'z'])
+    for (const helper of nacks) probes.nack(1, helper)
+    let asked: number | undefined
+    let failed: number | undefined
+    for (let nowMs = 101; failed === undefined; nowMs++) {
+      const due = probes.due(nowMs)
+      if (due.wantHelpers.length > 0) asked = nowMs
+      if (due.failed.length > 0) failed = nowMs
+    }
+    expect([asked, failed]).toEqual([asksAtMs, failsAtMs])
+  })
+
+  test('with fewer helpers than wanted asks for more at its deadline, and fails with the last nack', () => {
+    const { probes, probe } = helped(['y'])
+    probes.nack(1, 'y')
+    expect(probes.nextDueMs()).toBe(260)
+    expect(probes.due(260).wantHelpers).toEqual([probe])
+    probe.helpers.add('z')
+    probe.pending.add('z')
+    expect(probes.due(500).failed).toEqual([])
+    probes.nack(1, 'z')
+    expect(probes.due(500).failed).toEqual([probe])
+  })
+
+  test('counts each helper once, and only those that were asked', () => {
+    const { probes, probe } = helped(['y', 'z'])
+    for (const helper of ['y', 'y', 'stranger']) probes.nack(1, helper)
+    expect(probe.nacks).toBe(1)
+    expect([...probe.pending]).toEqual(['z'])
+  })
+
+  test('of a greeting asks nobody and fails at its deadline', () => {
+    const { probes, probe } = started({ greeting: true })
+    expect(probes.nextDueMs()).toBe(260)
+    expect(probes.due(259)).toEqual({ wantHelpers: [], failed: [] })
+    expect(probes.due(260)).toEqual({ wantHelpers: [], failed: [probe] })
   })
 
   test.each([
     { name: 'its target answers', from: 'x', relayed: false, asked: false, ends: true },
     { name: 'somebody else answers', from: 'y', relayed: false, asked: false, ends: false },
     { name: 'a helper answers that was asked', from: 'y', relayed: true, asked: true, ends: true },
+    { name: 'somebody relays who was not asked', from: 'w', relayed: true, asked: true, ends: false },
     { name: 'a helper answers before any was asked', from: 'y', relayed: true, asked: false, ends: false },
   ])('$name: ends $ends', ({ from, relayed, asked, ends }) => {
-    const probes = started()
-    if (asked) probes.due(100)
+    const { probes } = asked ? helped(['y']) : started()
     expect(probes.answered(1, from, relayed) !== undefined).toBe(ends)
   })
 
   test('a helper that could not be reached owes no nack; a target that could not be, gets helpers at once', () => {
-    const probes = started()
-    const [probe] = probes.due(100).wantHelpers
-    for (const helper of ['y', 'z']) probe!.pendingHelpers.add(helper)
+    const { probes, probe } = helped(['y', 'z'])
     probes.unreachable('y', 110)
-    expect([...probe!.pendingHelpers]).toEqual(['z'])
-    const others = started()
+    expect([[...probe.pending], [...probe.blaming], probe.nacks]).toEqual([['z'], ['z'], 0])
+    const { probes: others } = started()
     others.unreachable('x', 30)
     expect(others.nextDueMs()).toBe(30)
     expect(others.due(30).wantHelpers).toHaveLength(1)
   })
 
   test('gets what we were late as a bonus', () => {
-    const probes = started()
+    const { probes } = started()
     probes.shift(70)
     expect(probes.due(169).wantHelpers).toHaveLength(0)
-    expect(probes.due(269).failed).toHaveLength(0)
-    expect(probes.due(270).failed).toHaveLength(1)
+    expect(probes.due(170).wantHelpers).toHaveLength(1)
+    expect(probes.due(829).failed).toHaveLength(0)
+    expect(probes.due(830).failed).toHaveLength(1)
   })
 
   test('for another ends in an answer of its target, or at its deadline', () => {
