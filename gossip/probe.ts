@@ -6,7 +6,7 @@
  *        │ timeout
  *        ▼
  *     k helpers asked, who have a link to it ──answer, direct or relayed──▶ gone (alive)
- *        │ deadline, and helpers still owe an answer, or are fewer than k
+ *        │ deadline: the target is asked again; if helpers are fewer than k, or still owe an answer a little later,
  *        ▼
  *     k more asked, any ──answer──▶ gone (alive)
  *        │
@@ -29,6 +29,8 @@ export interface Probe {
   finalAtMs: number
   /** How often helpers were asked: 0 to ASKED_MAX. */
   asked: number
+  /** The target was asked a second time, at the deadline. */
+  repeated: boolean
   /** Helpers asked, ever. */
   helpers: Set<string>
   /** Of these, those that owe an answer. */
@@ -62,9 +64,13 @@ function helpAtMs({ greeting, asked, pending, timeoutAtMs, deadlineAtMs, askAgai
   return pending.size === 0 ? deadlineAtMs : askAgainAtMs
 }
 
+function repeatAtMs({ greeting, repeated, deadlineAtMs }: Probe): number {
+  return greeting || repeated ? Infinity : deadlineAtMs
+}
+
 function dueMs(probe: Probe): number {
   if (probe.greeting || isCorroborated(probe)) return probe.deadlineAtMs
-  return Math.min(helpAtMs(probe), probe.finalAtMs)
+  return Math.min(helpAtMs(probe), repeatAtMs(probe), probe.finalAtMs)
 }
 
 /**
@@ -153,20 +159,27 @@ export class Probes {
     }
   }
 
-  /** Probes that want helpers now, and probes that have failed (and are gone from here). */
-  due(nowMs: number): { wantHelpers: Probe[]; failed: Probe[] } {
+  /** Probes that want helpers now, those whose target is to be asked again, and those that have failed (and are gone from here). */
+  due(nowMs: number): { wantHelpers: Probe[]; repeats: Probe[]; failed: Probe[] } {
     const wantHelpers: Probe[] = []
+    const repeats: Probe[] = []
     const failed: Probe[] = []
     for (const probe of this.#bySeq.values()) {
       if (hasFailed(probe, nowMs)) {
         this.#bySeq.delete(probe.seq)
         failed.push(probe)
-      } else if (nowMs >= helpAtMs(probe)) {
+        continue
+      }
+      if (nowMs >= repeatAtMs(probe)) {
+        probe.repeated = true
+        repeats.push(probe)
+      }
+      if (nowMs >= helpAtMs(probe)) {
         probe.asked++
         wantHelpers.push(probe)
       }
     }
-    return { wantHelpers, failed }
+    return { wantHelpers, repeats, failed }
   }
 
   /** We were late ourselves by this much: everybody gets it as a bonus. */

@@ -105,6 +105,7 @@ export class Prober {
       askAgainAtMs: nowMs + deadlineMs + timeoutMs,
       finalAtMs: nowMs + deadlineMs + probeFinalMs - probeDeadlineMs,
       asked: 0,
+      repeated: false,
       helpers: new Set(),
       pending: new Set(),
       blaming: new Set(),
@@ -119,8 +120,10 @@ export class Prober {
   /** Timeouts and deadlines. */
   advance(nowMs: number): void {
     if (nowMs < this.nextDueMs()) return
-    const { wantHelpers, failed } = this.#probes.due(nowMs)
-    for (const probe of wantHelpers) this.#askForHelp(probe, nowMs)
+    const { wantHelpers, repeats, failed } = this.#probes.due(nowMs)
+    for (const probe of wantHelpers) this.#askForHelp(probe)
+    // Where messages are lost one by one. No earlier, because one that is slow is not helped by more to do.
+    for (const { target, seq } of repeats) if (this.#linked.has(target)) this.#actions.ping(target, seq, false, nowMs)
     for (const probe of failed) {
       if (probe.greeting) continue
       this.#counters.probesFailed++
@@ -133,9 +136,9 @@ export class Prober {
 
   /**
    * At first only those are asked to whom there is a link: most of the late are late by one lost segment, and no reason
-   * for handshakes. The target is asked again, too, for where messages are lost one by one.
+   * for handshakes.
    */
-  #askForHelp(probe: Probe, nowMs: number): void {
+  #askForHelp(probe: Probe): void {
     const { target, seq, helpers, pending, blaming } = probe
     const { near, far } = this.#helpersFor(target)
     const candidates = probe.asked === 1 ? near : [...near, ...far]
@@ -148,7 +151,6 @@ export class Prober {
       this.#actions.send(helper, { type: 'ping-req', seq, target })
     }
     probe.nacksWanted = Math.max(1, Math.min(this.#config.indirectProbes, near.length + far.length))
-    if (this.#linked.has(target)) this.#actions.ping(target, seq, false, nowMs)
   }
 
   /** Neighbours of the target have a connection to it; those of them that are near have one to us as well. */

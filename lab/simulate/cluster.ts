@@ -11,7 +11,7 @@ import { Peer } from '../../gossip/peer.ts'
 import type { Signer } from '../../gossip/identity.ts'
 import type { Member, MemberStatus, MembershipEvent, OwnFacts } from '../../gossip/types.ts'
 import { Conditions } from './conditions.ts'
-import type { Weather } from './conditions.ts'
+import type { Sites, Weather } from './conditions.ts'
 import type { NetworkModel } from './connection.ts'
 import { cachedReader, cachedVerifier, factsOf, gossipAddressOf, signers } from './identities.ts'
 import { Ledger } from './ledger.ts'
@@ -29,6 +29,8 @@ export interface ClusterSpec {
   members: number
   /** Default: streams, a local network without loss. */
   network?: Partial<Weather> & { model?: NetworkModel }
+  /** Hosts in several places. Default: all in one. */
+  sites?: Sites
   /** Over the preset for local networks. */
   config?: Partial<GossipConfig>
   /** Facts of single members. */
@@ -114,7 +116,7 @@ export class SimulatedCluster {
     this.#clusterKey = spec.clusterKey ?? (() => '')
     this.#recordEvents = spec.recordEvents ?? spec.members <= RECORD_EVENTS_MAX_MEMBERS
     const modelled = { ...WEATHER, ...(model === 'datagrams' ? DATAGRAMS : {}), ...weather }
-    this.#conditions = new Conditions(keys.length, modelled, randomStream(spec.seed, 'network'))
+    this.#conditions = new Conditions(keys.length, modelled, randomStream(spec.seed, 'network'), spec.sites)
     this.#network = new SimulatedNetwork(model, this.clock, this.#conditions, keys.length)
     this.#hosts = keys.map((signer, number) => ({
       number,

@@ -19,6 +19,15 @@ export interface Weather {
   reorderMs: number
 }
 
+/** Hosts in several places: what the way between two of them adds, both ways alike. */
+export interface Sites {
+  /** Where each host is; any number. */
+  siteOf: (host: number) => number
+  /** One way, ms: the least, and the mean of what queues add to it (exponential). */
+  latencyMs: number
+  jitterMs: number
+}
+
 export class Conditions {
   readonly weather: Weather
   readonly random: Random
@@ -29,9 +38,12 @@ export class Conditions {
   /** Side of each host in a partition. */
   readonly #side: Int32Array
   readonly #off: Uint8Array
+  readonly #sites: Sites | undefined
 
-  constructor(hosts: number, weather: Weather, random: Random) {
+  /** @param sites undefined: all hosts are in one place */
+  constructor(hosts: number, weather: Weather, random: Random, sites?: Sites) {
     this.#hosts = hosts
+    this.#sites = sites
     this.weather = weather
     this.random = random
     this.#side = new Int32Array(hosts)
@@ -82,7 +94,21 @@ export class Conditions {
   }
 
   /** Draws how long one packet takes, ms. */
-  delayMs(): number {
-    return this.weather.latencyMs + exponential(this.random, this.weather.jitterMs)
+  delayMs(from: number, to: number): number {
+    const sites = this.#farSites(from, to)
+    const farMs = sites === undefined ? 0 : sites.latencyMs + exponential(this.random, sites.jitterMs)
+    return this.weather.latencyMs + exponential(this.random, this.weather.jitterMs) + farMs
+  }
+
+  /** What a round trip adds to the least time after which TCP retransmits, ms (RFC 6298: RTO = SRTT + …). */
+  farRoundTripMs(from: number, to: number): number {
+    const sites = this.#farSites(from, to)
+    return sites === undefined ? 0 : 2 * (sites.latencyMs + sites.jitterMs)
+  }
+
+  /** Undefined: both are in one place. */
+  #farSites(from: number, to: number): Sites | undefined {
+    const sites = this.#sites
+    return sites === undefined || sites.siteOf(from) === sites.siteOf(to) ? undefined : sites
   }
 }

@@ -113,7 +113,7 @@ export class SimulatedAccess implements Network, Owner {
     this.loop.schedule(dial.deadlineMs, () => this.#settle(dial, { ok: false, failure: 'unreachable' }))
     const target = this.#network.hostAt(address)
     if (target === this.host) {
-      clock.at(clock.now() + conditions.delayMs(), () => this.#fail(dial, 'self'))
+      clock.at(clock.now() + conditions.delayMs(target, target), () => this.#fail(dial, 'self'))
     } else if (target !== undefined) {
       this.#sendSyn(dial, target, 0)
     }
@@ -154,7 +154,7 @@ export class SimulatedAccess implements Network, Owner {
   #packet(from: number, to: number, arrive: () => void): void {
     const { clock, conditions } = this.#fabric
     if (conditions.isBlocked(from, to) || conditions.isLost(from, to)) return
-    clock.at(clock.now() + conditions.delayMs(), arrive)
+    clock.at(clock.now() + conditions.delayMs(from, to), arrive)
   }
 
   #shakeHands(dial: Dial, to: number): void {
@@ -193,10 +193,11 @@ export class SimulatedAccess implements Network, Owner {
   /** How long it takes until so many messages went to and fro, each lost and repeated like any other. */
   #flightsMs(to: number, flights: number): number {
     const { conditions } = this.#fabric
+    const firstMs = RETRANSMIT_MS + conditions.farRoundTripMs(this.host, to)
     let ms = 0
     for (let flight = 0; flight < flights; flight++) {
-      ms += conditions.delayMs()
-      for (let k = 0; k < FLIGHT_LOSSES_MAX && conditions.isLost(this.host, to); k++) ms += RETRANSMIT_MS * 2 ** k
+      ms += conditions.delayMs(this.host, to)
+      for (let k = 0; k < FLIGHT_LOSSES_MAX && conditions.isLost(this.host, to); k++) ms += firstMs * 2 ** k
     }
     return ms
   }

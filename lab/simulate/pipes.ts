@@ -71,10 +71,11 @@ export class StreamPipe implements Pipe {
       if (this.#queuedBytes[parcel.lane] >= LANE_BYTES_MAX) return false
       this.#queuedBytes[parcel.lane] += parcel.frame.length
     }
-    let readyMs = clock.now() + conditions.delayMs()
+    let readyMs = clock.now() + conditions.delayMs(from, to)
     this.#lastOnWireMs = Math.max(this.#lastOnWireMs, readyMs)
+    const firstMs = RETRANSMIT_MS + conditions.farRoundTripMs(from, to)
     let losses = 0
-    while (losses < RETRANSMITS_MAX && conditions.isLost(from, to)) readyMs += backoffMs(losses++)
+    while (losses < RETRANSMITS_MAX && conditions.isLost(from, to)) readyMs += backoffMs(losses++, firstMs)
     if (parcel.type === 'frame') traffic.sent(from, parcel.frame.length, losses + 1)
     else traffic.control(from, to)
     this.#lastReadyMs = Math.max(this.#lastReadyMs, readyMs)
@@ -89,8 +90,8 @@ export class StreamPipe implements Pipe {
   }
 
   controlArrivalMs(): number {
-    const { clock, conditions } = this.#parts
-    return Math.max(clock.now() + conditions.delayMs(), this.#lastOnWireMs)
+    const { clock, conditions, from, to } = this.#parts
+    return Math.max(clock.now() + conditions.delayMs(from, to), this.#lastOnWireMs)
   }
 
   #wake(atMs: number): void {
@@ -109,7 +110,7 @@ export class StreamPipe implements Pipe {
       const { parcel, readyMs } = this.#queue[0]!
       if (readyMs > nowMs) return this.#wake(readyMs)
       if (conditions.isBlocked(from, to) || this.#isUnacknowledged(nowMs)) {
-        return this.#wake(nowMs + backoffMs(this.#tries++))
+        return this.#wake(nowMs + backoffMs(this.#tries++, RETRANSMIT_MS + conditions.farRoundTripMs(from, to)))
       }
       this.#tries = 0
       this.#queue.shift()
@@ -155,14 +156,15 @@ export class DatagramPipe implements Pipe {
   }
 
   controlArrivalMs(): number {
-    return this.#parts.clock.now() + this.#parts.conditions.delayMs()
+    const { clock, conditions, from, to } = this.#parts
+    return clock.now() + conditions.delayMs(from, to)
   }
 
   #carry(parcel: Parcel): void {
     const { clock, conditions, traffic, from, to, arrive } = this.#parts
     const { reordered, reorderMs } = conditions.weather
     const held = reordered > 0 && conditions.random() < reordered ? conditions.random() * reorderMs : 0
-    clock.at(clock.now() + conditions.delayMs() + held, () => {
+    clock.at(clock.now() + conditions.delayMs(from, to) + held, () => {
       if (this.#discarded || conditions.isBlocked(from, to)) return
       if (parcel.type === 'frame') traffic.received(from, to, parcel.frame.length)
       arrive(parcel)
@@ -170,7 +172,7 @@ export class DatagramPipe implements Pipe {
   }
 }
 
-/** 200 ms · 2^k, at most two minutes. */
-function backoffMs(tries: number): number {
-  return Math.min(RETRANSMIT_MAX_MS, RETRANSMIT_MS * 2 ** tries)
+/** The first one · 2^k, at most two minutes. */
+function backoffMs(tries: number, firstMs: number): number {
+  return Math.min(RETRANSMIT_MAX_MS, firstMs * 2 ** tries)
 }

@@ -92,11 +92,12 @@ describe('probe order', () => {
 
 describe('a probe', () => {
   const times = { timeoutAtMs: 100, deadlineAtMs: 260, askAgainAtMs: 360, finalAtMs: 760 }
+  const no = { repeated: false, greeting: false }
 
   function started(changes: Partial<Probe> = {}): { probes: Probes; probe: Probe } {
     const probes = new Probes()
     const sets = { helpers: new Set<string>(), pending: new Set<string>(), blaming: new Set<string>() }
-    const probe = { seq: 1, target: 'x', ...times, asked: 0, ...sets, nacks: 0, nacksWanted: 2, greeting: false }
+    const probe: Probe = { seq: 1, target: 'x', ...times, asked: 0, ...sets, nacks: 0, nacksWanted: 2, ...no }
     Object.assign(probe, changes)
     probes.start(probe)
     return { probes, probe }
@@ -113,13 +114,18 @@ describe('a probe', () => {
     return begun
   }
 
-  test('that nobody answers fails at the end of all patience, after asking twice for help', () => {
-    const { probes } = helped(['y', 'z'])
+  const NOTHING = { wantHelpers: [], repeats: [], failed: [] }
+
+  test('that nobody answers fails at the end of all patience, after asking the target again and twice for help', () => {
+    const { probes, probe } = helped(['y', 'z'])
+    expect(probes.nextDueMs()).toBe(260)
+    expect(probes.due(259)).toEqual(NOTHING)
+    expect(probes.due(260)).toEqual({ ...NOTHING, repeats: [probe] })
     expect(probes.nextDueMs()).toBe(360)
-    expect(probes.due(359)).toEqual({ wantHelpers: [], failed: [] })
+    expect(probes.due(359)).toEqual(NOTHING)
     expect(probes.due(360).wantHelpers).toHaveLength(1)
     expect(probes.nextDueMs()).toBe(760)
-    expect(probes.due(759)).toEqual({ wantHelpers: [], failed: [] })
+    expect(probes.due(759)).toEqual(NOTHING)
     expect(probes.due(760).failed).toHaveLength(1)
     expect(probes.isProbing('x')).toBe(false)
   })
@@ -168,8 +174,8 @@ describe('a probe', () => {
   test('of a greeting asks nobody and fails at its deadline', () => {
     const { probes, probe } = started({ greeting: true })
     expect(probes.nextDueMs()).toBe(260)
-    expect(probes.due(259)).toEqual({ wantHelpers: [], failed: [] })
-    expect(probes.due(260)).toEqual({ wantHelpers: [], failed: [probe] })
+    expect(probes.due(259)).toEqual(NOTHING)
+    expect(probes.due(260)).toEqual({ ...NOTHING, failed: [probe] })
   })
 
   test.each([
