@@ -39,14 +39,17 @@ describe('on a local network that loses 2 % of all packets', () => {
   )
 
   test('members that lack common neighbours do not dial for help as long as a lost segment explains the silence', async () => {
-    const cluster = await settled(150, { network: { loss: 0.02 } })
+    // As among a thousand: one neighbour in common, more or less.
+    const config = { overlayRings: 4, meshMembersMax: 8 }
+    const cluster = await settled(60, { network: { loss: 0.02 }, config })
+    // What was needed to join is closed, and the first minute's dials are over.
     cluster.run(20_000)
     const [accusationsBefore, dialsBefore] = [accusations(cluster), dials(cluster)]
-    cluster.run(20_000)
+    cluster.run(60_000)
     expect(accusations(cluster)).toBe(accusationsBefore)
-    // 15,000 probes, 600 of them late.
-    expect(dials(cluster) - dialsBefore).toBeLessThan(60)
-  }, 60_000)
+    // 18,000 probes, 700 of them late.
+    expect(dials(cluster) - dialsBefore).toBeLessThan(100)
+  })
 })
 
 describe('three sites, 80 ms from each other and more where it is busy, 1 % loss, the preset for such:', () => {
