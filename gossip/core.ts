@@ -225,6 +225,11 @@ export class GossipCore {
     return this.#roster.members(nowMs)
   }
 
+  /** The same one by one, in no particular order: for whoever looks at many and keeps none. */
+  eachMember(nowMs: number, see: (member: Member) => void): void {
+    this.#roster.each(nowMs, see)
+  }
+
   /** One of them, if it is known. */
   member(nowMs: number, id: string): Member | undefined {
     return this.#roster.member(id, nowMs)

@@ -6,8 +6,9 @@
  */
 import { NO_REPORTS } from './messages.ts'
 import type { ReportBlock } from './messages.ts'
+import { TOLD } from './report-table.ts'
 import type { ReportTable } from './report-table.ts'
-import { ReportReader, ReportWriter } from './reports.ts'
+import { BATCH_MAX, ReportBatch, ReportReader, ReportWriter } from './reports.ts'
 
 /** Ages are told apart in steps of this when the youngest are chosen; all older than the last step are the last. */
 const AGE_STEP_MS = 16
@@ -18,9 +19,18 @@ const REPORT_BYTES = 14
 const STRIDE = 0x9e3779b1
 /** No age: this report is not to be told. */
 const UNTOLD = AGE_STEPS
-const ROWS_MIN = 64
 /** This node's own row. */
 const OWN = 0
+
+// While a block is selected. All boards of a process share them: a simulation of a thousand would else fetch them from
+// memory each time.
+/** What is being merged, and in which rows it belongs. */
+const batch = new ReportBatch()
+const rows = new Int32Array(BATCH_MAX)
+/** Step of each row's age, or that it is not to be told. */
+let stepByRow = new Uint16Array(1_024)
+/** Rows of each step. */
+const rowsByStep = new Uint16Array(AGE_STEPS + 1)
 
 export interface ReportCounters {
   reportsAdmitted: number
@@ -34,11 +44,6 @@ export class ReportBoard {
   readonly #counters: ReportCounters
   readonly #reader = new ReportReader()
   readonly #writer: ReportWriter
-  /** Reports of each age. */
-  readonly #histogram = new Uint16Array(AGE_STEPS)
-  /** By row: the step of its age, or that it is not to be told. Looked up twice for each block. */
-  #steps = new Uint16Array(ROWS_MIN)
-  #blocks = 0
   #selections = 0
   /** Of the block written last. */
   #bytesPerReport = REPORT_BYTES
@@ -57,23 +62,26 @@ export class ReportBoard {
   merge(block: ReportBlock, nowMs: number): number {
     const reader = this.#reader
     const table = this.#table
-    const serial = ++this.#blocks
     let ownVersion = 0
+    table.beginBlock()
     reader.open(block)
-    while (reader.next()) {
-      const row = table.find(reader.key)
-      if (row < 0 || table.life(row) !== reader.life) continue
-      const held = table.version(row)
-      const { version } = reader
-      if (version >= held) table.setKnown(row, serial)
-      if (row === OWN) {
-        ownVersion = version
-      } else if (version <= held) {
-        this.#counters.reportsStale++
-      } else {
-        table.set(row, version, reader.loadUnits, reader.kind, nowMs - reader.ageMs)
-        table.setTail(row, reader.tail)
-        this.#counters.reportsAdmitted++
+    for (let count = reader.read(batch); count > 0; count = reader.read(batch)) {
+      table.findAll(batch.keys, rows, count)
+      for (let i = 0; i < count; i++) {
+        const row = rows[i]!
+        if (row < 0 || table.life(row) !== batch.lives[i]) continue
+        const held = table.version(row)
+        const version = batch.versions[i]!
+        if (version >= held) table.setKnown(row)
+        if (row === OWN) {
+          ownVersion = version
+        } else if (version <= held) {
+          this.#counters.reportsStale++
+        } else {
+          table.set(row, version, batch.loadUnits[i]!, batch.kinds[i]!, nowMs - batch.agesMs[i]!)
+          table.setTail(row, reader.tailOf(batch, i))
+          this.#counters.reportsAdmitted++
+        }
       }
     }
     if (reader.malformed) this.#counters.reportsMalformed++
@@ -84,16 +92,16 @@ export class ReportBoard {
   select(nowMs: number, answering: boolean): ReportBlock {
     const writer = this.#writer
     const table = this.#table
-    const unlessBlock = answering ? this.#blocks : -1
     let count = 0
-    if (table.isTold(OWN, unlessBlock) && writer.add(table, OWN, nowMs)) count++
-    const oldest = this.#youngest(nowMs, unlessBlock)
-    const steps = this.#steps
+    const { length } = table
+    const oldest = this.#youngest(nowMs, answering)
+    if (stepByRow[OWN] !== UNTOLD && writer.add(table, OWN, nowMs)) count++
     // The oldest step may not fit as a whole: start anywhere, so that it is not always the same who are left out.
-    const others = table.length - 1
-    const start = (Math.imul(++this.#selections, STRIDE) >>> 0) % Math.max(1, others)
-    for (let i = 0; i < others; i++) {
-      const row = 1 + (start + i < others ? start + i : start + i - others)
+    const others = length - 1
+    const start = 1 + ((Math.imul(++this.#selections, STRIDE) >>> 0) % Math.max(1, others))
+    const steps = stepByRow
+    for (let i = 0, row = start; i < others; i++, row++) {
+      if (row === length) row = 1
       if (steps[row]! > oldest) continue
       if (!writer.add(table, row, nowMs)) break
       count++
@@ -105,23 +113,26 @@ export class ReportBoard {
   }
 
   /** The oldest age, in steps, of which everything may fit into one block. */
-  #youngest(nowMs: number, unlessBlock: number): number {
-    const histogram = this.#histogram
-    const table = this.#table
-    const { length } = table
+  #youngest(nowMs: number, answering: boolean): number {
+    const { length, sampledAtColumn, flagsColumn, knownColumn } = this.#table
     const countMax = this.#bytesMax / this.#bytesPerReport
-    if (this.#steps.length < length) this.#steps = new Uint16Array(2 * length)
-    const rowSteps = this.#steps
+    if (stepByRow.length < length) stepByRow = new Uint16Array(2 * length)
+    const steps = stepByRow
+    const histogram = rowsByStep
     histogram.fill(0)
-    for (let row = 1; row < length; row++) {
-      const step = table.isTold(row, unlessBlock) ? ageStep(nowMs - table.sampledAtMs(row)) : UNTOLD
-      rowSteps[row] = step
-      if (step !== UNTOLD) histogram[step]!++
+    const known = answering ? 1 : 2
+    for (let row = 0; row < length; row++) {
+      const isTold = flagsColumn[row] === TOLD && knownColumn[row] !== known
+      const step = isTold ? ageStep(nowMs - sampledAtColumn[row]!) : UNTOLD
+      steps[row] = step
+      histogram[step]!++
     }
     if (length <= countMax) return AGE_STEPS - 1
-    let steps = 0
-    for (let count = histogram[0]!; count < countMax && steps < AGE_STEPS - 1; count += histogram[++steps]!);
-    return steps
+    // Our own goes in any case.
+    rowsByStep[stepByRow[OWN]!]!--
+    let oldest = 0
+    for (let count = histogram[0]!; count < countMax && oldest < AGE_STEPS - 1; count += histogram[++oldest]!);
+    return oldest
   }
 }
 

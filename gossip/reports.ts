@@ -121,6 +121,22 @@ function putVarint(bytes: Uint8Array, at: number, value: number): number {
   return at
 }
 
+/** Entries that are read at a time. */
+export const BATCH_MAX = 128
+
+/** Entries of a block, by columns. */
+export class ReportBatch {
+  readonly keys = new Float64Array(BATCH_MAX)
+  readonly versions = new Float64Array(BATCH_MAX)
+  readonly agesMs = new Float64Array(BATCH_MAX)
+  readonly loadUnits = new Uint32Array(BATCH_MAX)
+  readonly lives = new Uint8Array(BATCH_MAX)
+  readonly kinds = new Uint8Array(BATCH_MAX)
+  /** Where in the block its tail is; the same number twice: it has none. */
+  readonly tailsAt = new Int32Array(BATCH_MAX)
+  readonly tailsEnd = new Int32Array(BATCH_MAX)
+}
+
 /** Goes through a block that others sent. One reader serves for all blocks of a node. */
 export class ReportReader {
   /** Of the entry that `next` found. */
@@ -174,6 +190,29 @@ export class ReportReader {
     }
     this.#at = at
     return true
+  }
+
+  /** Reads the next entries into the batch; how many. 0 at the end. */
+  read(batch: ReportBatch): number {
+    let count = 0
+    while (count < BATCH_MAX && this.next()) {
+      batch.keys[count] = this.key
+      batch.lives[count] = this.life
+      batch.versions[count] = this.version
+      batch.agesMs[count] = this.ageMs
+      batch.loadUnits[count] = this.loadUnits
+      batch.kinds[count] = this.kind
+      batch.tailsAt[count] = this.#tailAt
+      batch.tailsEnd[count] = this.#tailEnd
+      count++
+    }
+    return count
+  }
+
+  /** A copy, because the block may be a window on a larger buffer. */
+  tailOf(batch: ReportBatch, entry: number): Uint8Array | undefined {
+    const [from, to] = [batch.tailsAt[entry]!, batch.tailsEnd[entry]!]
+    return from === to ? undefined : this.#block.slice(from, to)
   }
 
   /** A copy, because the block may be a window on a larger buffer. */

@@ -101,6 +101,11 @@ export class Roster {
     return this.#byName.map((state) => this.#member(state, nowMs))
   }
 
+  /** In no particular order. */
+  each(nowMs: number, see: (member: Member) => void): void {
+    for (const state of this.records.all) see(this.#member(state, nowMs))
+  }
+
   member(id: string, nowMs: number): Member | undefined {
     const state = this.records.get(id)
     return state && this.#member(state, nowMs)

@@ -21,10 +21,15 @@ export function maglevTable(members: readonly Reading[], slots: number): number[
     throw new PolicyError('E_POLICY_SETTINGS', `a Maglev table cannot have ${slots} slots`, 'Use a prime.')
   }
   if (members.length === 0) return []
-  const largest = Math.max(...members.map(({ capacity }) => capacity))
-  const pace = Float64Array.from(members, ({ capacity }) => capacity / largest)
-  const skip = Uint32Array.from(members, ({ member }) => ((member.hash[1] >>> 0) % (slots - 1)) + 1)
-  const next = Uint32Array.from(members, ({ member }) => (member.hash[0] >>> 0) % slots)
+  const largest = members.reduce((most, { capacity }) => Math.max(most, capacity), 0)
+  const pace = new Float64Array(members.length)
+  const skip = new Uint32Array(members.length)
+  const next = new Uint32Array(members.length)
+  members.forEach(({ member, capacity }, m) => {
+    pace[m] = capacity / largest
+    skip[m] = ((member.hash[1] >>> 0) % (slots - 1)) + 1
+    next[m] = (member.hash[0] >>> 0) % slots
+  })
 
   const owners = new Int32Array(slots).fill(-1)
   for (let filled = 0, round = 0; ; round++) {

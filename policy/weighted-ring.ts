@@ -11,6 +11,7 @@
  * of them, ±1; in any window of the ring, wherever it was rotated to, its share ±2. (The usual greedy rule, "largest
  * credit next", lets a member fall behind further the more members there are.)
  */
+import { LeastFirst } from './least-first.ts'
 
 export interface WeightedMember {
   index: number
@@ -78,34 +79,40 @@ function largestRemainders(quotas: readonly number[], slots: number, spin: numbe
   return counts
 }
 
-/** Positions in slot order: position p appears counts[p] times. */
-function smoothOrder(counts: readonly number[]): number[] {
+/**
+ * Positions in slot order: position p appears counts[p] times. Each slot goes to the position whose open window ends
+ * first, of several to the lowest one. A window waits in the list of the slot at which it opens, then in the queue.
+ */
+export function smoothOrder(counts: readonly number[]): number[] {
   const slots = counts.reduce((sum, count) => sum + count, 0)
   const seen = new Uint32Array(counts.length)
-  const opens = new Float64Array(counts.length)
-  const closes = Float64Array.from(counts, (count) => (count > 0 ? Math.ceil(slots / count) : Infinity))
+  /** Positions whose next window opens at a slot, as linked lists: the first of each slot, the next of each position. */
+  const firstAt = new Int32Array(slots + 1).fill(NOBODY)
+  const nextOf = new Int32Array(counts.length).fill(NOBODY)
+  const open = new LeastFirst(counts.length)
+  counts.forEach((count, position) => {
+    if (count > 0) open.push(deadline(Math.ceil(slots / count), position, counts.length))
+  })
   const order: number[] = []
   for (let slot = 0; slot < slots; slot++) {
-    const next = earliestDeadline(slot, opens, closes)
+    for (let position = firstAt[slot]!; position !== NOBODY; position = nextOf[position]!) {
+      const closes = Math.ceil(((seen[position]! + 1) * slots) / counts[position]!)
+      open.push(deadline(closes, position, counts.length))
+    }
+    const next = open.take()! % counts.length
     order.push(next)
-    const count = counts[next]!
-    const appearance = ++seen[next]!
-    opens[next] = Math.floor((appearance * slots) / count)
-    closes[next] = Math.ceil(((appearance + 1) * slots) / count)
+    const opens = Math.max(slot + 1, Math.floor((++seen[next]! * slots) / counts[next]!))
+    nextOf[next] = firstAt[opens]!
+    firstAt[opens] = next
   }
   return order
 }
 
-function earliestDeadline(slot: number, opens: Float64Array, closes: Float64Array): number {
-  let best = 0
-  let bestCloses = Infinity
-  for (let position = 0; position < opens.length; position++) {
-    if (opens[position]! <= slot && closes[position]! < bestCloses) {
-      best = position
-      bestCloses = closes[position]!
-    }
-  }
-  return best
+const NOBODY = -1
+
+/** Ordered by the end of the window, then by position; both can be read from it. */
+function deadline(closes: number, position: number, positions: number): number {
+  return closes * positions + position
 }
 
 /** The finalizer of MurmurHash3: seeds that differ by one start far apart. Unsigned 32 bits. */

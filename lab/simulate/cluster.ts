@@ -353,6 +353,11 @@ export class SimulatedCluster {
     return this.peer(viewer).core.members(this.clock.now())
   }
 
+  /** One by one, in no particular order. */
+  eachMember(viewer: number, see: (member: Member) => void): void {
+    this.peer(viewer).core.eachMember(this.clock.now(), see)
+  }
+
   /** How `viewer` sees `subject`; undefined if it has never heard of it. Slow: for the status alone, ask `seen`. */
   view(viewer: number, subject: number): Member | undefined {
     const id = this.idOf(subject)

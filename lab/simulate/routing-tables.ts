@@ -56,7 +56,13 @@ export class RoutingTables {
   readonly #pace: TablePace
   readonly #random: Random
   readonly #hosts = new Map<number, HostTable>()
-  readonly #hashes: readonly (readonly [number, number])[]
+  /**
+   * How one host sees the members at one moment, by number. Filled anew for each table: no policy keeps what it was
+   * shown, and a hundred thousand such objects a second would keep the collector busier than everything else.
+   */
+  readonly #sights: readonly PolicyMember[]
+  /** The same in the order in which policies look at them. */
+  readonly #byId: readonly PolicyMember[]
 
   constructor(cluster: SimulatedCluster, policy: PolicyName) {
     this.#cluster = cluster
@@ -64,10 +70,8 @@ export class RoutingTables {
     this.#settings = settingsFor(policy, cluster.size)
     this.#pace = paceFor(cluster.size)
     this.#random = randomStream(cluster.seed, 'rings')
-    this.#hashes = Array.from({ length: cluster.size }, (_, member) => {
-      const id = cluster.idOf(member)
-      return [hash32(id, 1), hash32(id, 2)] as const
-    })
+    this.#sights = Array.from({ length: cluster.size }, (_, member) => unseen(member, cluster.idOf(member)))
+    this.#byId = this.#sights.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** The table that a new flow at this host meets. */
@@ -143,34 +147,49 @@ export class RoutingTables {
     const justStarted = nowMs - known.startedMs < DEFAULTS.slowStartMs
     // Below the limit, as the daemon does it; above, only members that have had flows from here are remembered.
     const everybody = this.#cluster.size < LARGE_MEMBERS
-    const members: PolicyMember[] = []
-    for (const member of this.#cluster.members(host)) {
+    const seen = new Uint8Array(this.#cluster.size)
+    this.#cluster.eachMember(host, (member) => {
       const { facts, report, status, statusSinceMs, self } = member
       const index = this.#cluster.numberOf(facts.id)
-      if (index === undefined) continue
+      if (index === undefined) return
       const able = status === 'alive' && !facts.draining
       const flows = known.placed.get(index)
       const remembered = everybody || flows !== undefined
       const before = remembered ? known.history.observe(member, able, flows ?? 0, nowMs) : undefined
-      members.push({
-        index,
-        id: facts.id,
-        hash: this.#hashes[index]!,
-        self,
-        status,
-        health: 'healthy',
-        draining: facts.draining,
-        reachable: true,
-        capacity: facts.capacity,
-        capacityFlows: facts.capacityFlows,
-        load: self ? ownLoad : report.load,
-        reportAgeMs: self ? 0 : report.ageMs,
-        myFlows: self ? 0 : (flows ?? 0),
-        myFlowsAtReport: self ? 0 : (before?.flowsAtReport ?? 0),
-        eligibleForMs: able ? (justStarted ? Infinity : nowMs - statusSinceMs) : 0,
-      })
-    }
-    return members
+      const sight = this.#sights[index]!
+      seen[index] = 1
+      sight.self = self
+      sight.status = status
+      sight.draining = facts.draining
+      sight.capacity = facts.capacity
+      sight.capacityFlows = facts.capacityFlows
+      sight.load = self ? ownLoad : report.load
+      sight.reportAgeMs = self ? 0 : report.ageMs
+      sight.myFlows = self ? 0 : (flows ?? 0)
+      sight.myFlowsAtReport = self ? 0 : (before?.flowsAtReport ?? 0)
+      sight.eligibleForMs = able ? (justStarted ? Infinity : nowMs - statusSinceMs) : 0
+    })
+    return this.#byId.filter(({ index }) => seen[index] === 1)
+  }
+}
+
+function unseen(index: number, id: string): PolicyMember {
+  return {
+    index,
+    id,
+    hash: [hash32(id, 1), hash32(id, 2)],
+    self: false,
+    status: 'dead',
+    health: 'healthy',
+    draining: false,
+    reachable: true,
+    capacity: 1,
+    capacityFlows: 1,
+    load: 0,
+    reportAgeMs: 0,
+    myFlows: 0,
+    myFlowsAtReport: 0,
+    eligibleForMs: 0,
   }
 }
 

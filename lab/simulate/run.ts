@@ -186,9 +186,9 @@ class Run {
         ? up
         : Array.from({ length: AGE_VIEWERS }, () => up[Math.floor(random() * up.length)]!)
     for (const viewer of viewers) {
-      for (const { self, status, report } of this.#cluster.members(viewer)) {
+      this.#cluster.eachMember(viewer, ({ self, status, report }) => {
         if (!self && status === 'alive') this.#ages.push(report.ageMs)
-      }
+      })
     }
   }
 

@@ -1,7 +1,7 @@
 /** The ring by itself: exact ratios, no clumps, rotation, bounds. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { weightedRing } from '../../policy/weighted-ring.ts'
+import { smoothOrder, weightedRing } from '../../policy/weighted-ring.ts'
 import { PROPERTY_RUNS, seeds } from './arbitrary-views.ts'
 import { sum } from './reference/service.ts'
 import { slotsOf } from './views.ts'
@@ -112,3 +112,35 @@ function worstWindow(ring: readonly number[], index: number, count: number): num
   }
   return worst
 }
+
+describe('the order of slots', () => {
+  /** The same rule, looking at everybody for each slot. */
+  const slowOrder = (counts: readonly number[]): number[] => {
+    const slots = sum(counts)
+    const seen = counts.map(() => 0)
+    return Array.from({ length: slots }, (_, slot) => {
+      const open = counts
+        .map((count, position) => ({
+          position,
+          opens: Math.floor((seen[position]! * slots) / count),
+          closes: Math.ceil(((seen[position]! + 1) * slots) / count),
+        }))
+        .filter(({ position, opens }) => seen[position]! < counts[position]! && opens <= slot)
+      const { position } = open.reduce((best, one) => (one.closes < best.closes ? one : best))
+      seen[position]!++
+      return position
+    })
+  }
+
+  it('is that of the slow rule for any counts', () => {
+    const counts = fc
+      .array(fc.oneof(fc.nat(3), fc.nat(200)), { minLength: 1, maxLength: 60 })
+      .filter((values) => sum(values) > 0)
+    fc.assert(
+      fc.property(counts, (values) => {
+        expect(smoothOrder(values)).toEqual(slowOrder(values))
+      }),
+      PROPERTY_RUNS,
+    )
+  })
+})
