@@ -18,6 +18,10 @@ const codec = new Packr({
   int64AsType: 'number',
 })
 
+/** Messages are written one after the other into buffers of this size: a buffer for each would cost more than its message. */
+const BUFFER_BYTES = 65_536
+codec.useBuffer(Buffer.allocUnsafeSlow(BUFFER_BYTES))
+
 /** `headBytes` are left free before the value, for the caller to fill. */
 export function packValue(value: unknown, headBytes = 0): Uint8Array {
   return codec.pack(value, RESERVE_START_SPACE + headBytes)

@@ -59,6 +59,8 @@ export class Links {
   readonly #pending: Pending
   readonly #peerings = new Map<string, Peering>()
   readonly #links = new Map<PeerConnection, Link>()
+  /** Those that are to be looked at some time; of a peer that owes nothing, nothing can become due. */
+  readonly #watched = new Set<Peering>()
   #neighbours = new Set<string>()
   readonly #flooders = new Flooders()
   readonly #counters = zeroLinkCounters()
@@ -143,14 +145,14 @@ export class Links {
       this.#counters.framesDropped += frames
       this.#dialler.touch(id)
     }
-    for (const peering of this.#peerings.values()) {
+    for (const peering of this.#watched) {
       if (nowMs < peering.lookAtMs) continue
       for (const link of peering.over(nowMs)) this.#drop(link, 'surplus connection')
       this.#inspect(peering, nowMs)
-      this.#attend(peering)
+      if (this.#peerings.get(peering.id) === peering) this.#attend(peering)
     }
     this.#dueMs = this.#pending.dueMs
-    for (const { lookAtMs } of this.#peerings.values()) this.#soon(lookAtMs)
+    for (const { lookAtMs } of this.#watched) this.#soon(lookAtMs)
     if (nowMs >= this.#dialler.dueMs) this.#dialler.sweep(nowMs)
   }
 
@@ -180,6 +182,7 @@ export class Links {
     for (const link of this.#links.values()) link.connection.abort('stopping')
     this.#links.clear()
     this.#peerings.clear()
+    this.#watched.clear()
   }
 
   // -- what the network tells -----------------------------------------------------------------------------------------
@@ -300,6 +303,7 @@ export class Links {
     if (peering === undefined) return
     if (peering.end(link)) return this.#attend(peering)
     this.#peerings.delete(id)
+    this.#watched.delete(peering)
     for (const other of peering.links) {
       if (other === link) continue
       this.#links.delete(other.connection)
@@ -343,11 +347,14 @@ export class Links {
   /** Sees to it that this peering is looked at in time. */
   #attend(peering: Peering): void {
     peering.lookAtMs = Infinity
-    this.#lookAt(peering, peering.dueMs(this.#neighbours.has(peering.id)))
+    const dueMs = peering.dueMs(this.#neighbours.has(peering.id))
+    if (dueMs < Infinity) this.#lookAt(peering, dueMs)
+    else this.#watched.delete(peering)
   }
 
   #lookAt(peering: Peering, atMs: number): void {
     if (atMs < peering.lookAtMs) peering.lookAtMs = atMs
+    this.#watched.add(peering)
     this.#soon(atMs)
   }
 

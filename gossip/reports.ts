@@ -99,12 +99,23 @@ export class ReportWriter {
 
   /** The block so far; the next one begins empty. */
   take(): ReportBlock {
-    // From the pool of small buffers: a buffer of its own costs more than what is written into it.
-    const block = Buffer.from(this.#bytes.subarray(0, this.#end))
+    const end = this.#end
     this.#end = 0
+    if (shelf.length - shelfUsed < end) {
+      shelf = Buffer.allocUnsafeSlow(Math.max(SHELF_BYTES, end))
+      shelfUsed = 0
+    }
+    const block = shelf.subarray(shelfUsed, shelfUsed + end)
+    block.set(this.#bytes.subarray(0, end))
+    shelfUsed += end
     return block
   }
 }
+
+/** Finished blocks lie side by side in buffers of this size: one for each block would cost more than what is written. */
+const SHELF_BYTES = 65_536
+let shelf = Buffer.alloc(0)
+let shelfUsed = 0
 
 function putVarint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value

@@ -165,7 +165,7 @@ export class SimulatedCluster {
   startIntroduced(): void {
     for (const { number } of this.#hosts) this.start(number)
     const peers = this.#hosts.flatMap(({ peer }) => peer ?? [])
-    const records = peers.map(({ core }) => core.ownRecord)
+    const records = peers.map(({ core }) => Object.freeze({ ...core.ownRecord }))
     for (const peer of peers) peer.learn(records)
   }
 

@@ -94,10 +94,17 @@ export function cachedVerifier(): Verifier {
 /** Readings are frozen, so that members may share them; and with them the bytes, else kept once for each member. */
 export function cachedReader(): FactsReader {
   const known = new Map<string, { bytes: Buffer; reading: ReturnType<FactsReader> }>()
+  // Whoever is told of the same frozen record again, as all are at the start, need not compare it.
+  const same = new WeakMap<object, ReturnType<FactsReader>>()
   return (signed) => {
+    const met = same.get(signed)
+    if (met !== undefined) return met
     const key = latin1(signed.signature)
     const before = known.get(key)
-    if (before !== undefined && before.bytes.equals(signed.bytes)) return before.reading
+    if (before !== undefined && before.bytes.equals(signed.bytes)) {
+      if (Object.isFrozen(signed)) same.set(signed, before.reading)
+      return before.reading
+    }
     const bytes = Buffer.from(signed.bytes)
     const reading = readFacts(Object.freeze({ bytes, signature: Buffer.from(signed.signature) }))
     if (known.size < REMEMBERED_MAX) known.set(key, { bytes, reading })

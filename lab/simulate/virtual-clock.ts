@@ -5,19 +5,21 @@
 import type { Clock } from '../../gossip/network.ts'
 
 interface Event {
-  readonly atMs: number
-  readonly order: number
   /** Undefined once it was taken back: it stays in the heap until its time. */
   run: (() => void) | undefined
 }
 
 /** Children of a node of the heap. Four make it half as deep as two, and neighbours share cache lines. */
 const ARITY = 4
+const EVENTS_MIN = 1_024
 
 export class VirtualClock implements Clock {
   /** Events that ran so far: what a simulation costs. */
   ran = 0
-  readonly #heap: Event[] = []
+  // A heap in three columns: what is compared lies side by side, and of tens of thousands of events few are touched.
+  readonly #events: Event[] = []
+  #atMs = new Float64Array(EVENTS_MIN)
+  #orders = new Float64Array(EVENTS_MIN)
   #nowMs = 0
   #order = 0
 
@@ -42,12 +44,11 @@ export class VirtualClock implements Clock {
     const endMs = this.#nowMs + ms
     if (until?.() === true) return true
     for (;;) {
-      const event = this.#heap[0]
-      if (event === undefined || event.atMs > endMs) break
-      this.#pop()
-      const { run } = event
+      const atMs = this.#atMs[0]!
+      if (this.#events.length === 0 || atMs > endMs) break
+      const { run } = this.#pop()
       if (run === undefined) continue
-      this.#nowMs = event.atMs
+      this.#nowMs = atMs
       this.ran++
       run()
       if (until?.() === true) return true
@@ -58,41 +59,65 @@ export class VirtualClock implements Clock {
 
   /** What is past is due now. */
   #push(atMs: number, run: () => void): Event {
-    const event: Event = { atMs: atMs > this.#nowMs ? atMs : this.#nowMs, order: this.#order++, run }
-    const heap = this.#heap
-    let place = heap.length
-    heap.push(event)
+    const event: Event = { run }
+    const events = this.#events
+    let place = events.length
+    if (place === this.#atMs.length) this.#grow()
+    events.push(event)
+    const dueMs = atMs > this.#nowMs ? atMs : this.#nowMs
+    const [times, orders] = [this.#atMs, this.#orders]
     while (place > 0) {
       const parent = (place - 1) >> 2
-      const above = heap[parent]!
-      if (!isBefore(event, above)) break
-      heap[place] = above
+      // Whatever is due at the same time was scheduled before.
+      if (times[parent]! <= dueMs) break
+      times[place] = times[parent]!
+      orders[place] = orders[parent]!
+      events[place] = events[parent]!
       place = parent
     }
-    heap[place] = event
+    times[place] = dueMs
+    orders[place] = this.#order++
+    events[place] = event
     return event
   }
 
-  #pop(): void {
-    const heap = this.#heap
-    const last = heap.pop()!
-    const size = heap.length
-    if (size === 0) return
+  /** The first event; there is one. */
+  #pop(): Event {
+    const [events, times, orders] = [this.#events, this.#atMs, this.#orders]
+    const first = events[0]!
+    const last = events.pop()!
+    const size = events.length
+    if (size === 0) return first
+    const lastMs = times[size]!
+    const lastOrder = orders[size]!
     let place = 0
     for (;;) {
-      const first = place * ARITY + 1
-      if (first >= size) break
-      let least = first
-      const end = Math.min(first + ARITY, size)
-      for (let child = first + 1; child < end; child++) if (isBefore(heap[child]!, heap[least]!)) least = child
-      if (!isBefore(heap[least]!, last)) break
-      heap[place] = heap[least]!
+      const children = place * ARITY + 1
+      if (children >= size) break
+      let least = children
+      const end = Math.min(children + ARITY, size)
+      for (let child = children + 1; child < end; child++) {
+        const [childMs, leastMs] = [times[child]!, times[least]!]
+        if (childMs < leastMs || (childMs === leastMs && orders[child]! < orders[least]!)) least = child
+      }
+      const leastMs = times[least]!
+      if (leastMs > lastMs || (leastMs === lastMs && orders[least]! >= lastOrder)) break
+      times[place] = leastMs
+      orders[place] = orders[least]!
+      events[place] = events[least]!
       place = least
     }
-    heap[place] = last
+    times[place] = lastMs
+    orders[place] = lastOrder
+    events[place] = last
+    return first
   }
-}
 
-function isBefore(a: Event, b: Event): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
+  #grow(): void {
+    const [times, orders] = [this.#atMs, this.#orders]
+    this.#atMs = new Float64Array(2 * times.length)
+    this.#atMs.set(times)
+    this.#orders = new Float64Array(2 * orders.length)
+    this.#orders.set(orders)
+  }
 }
