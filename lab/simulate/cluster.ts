@@ -5,58 +5,31 @@
  *
  * CPU time is not simulated, except where a member is told to be slow.
  */
-import { lanConfig } from '../../gossip/config.ts'
 import type { GossipConfig } from '../../gossip/config.ts'
-import { Peer } from '../../gossip/peer.ts'
 import type { Signer } from '../../gossip/identity.ts'
+import type { Peer } from '../../gossip/peer.ts'
 import type { Member, MemberStatus, MembershipEvent, OwnFacts } from '../../gossip/types.ts'
+import { configFor, modelFor, seedsFor, weatherFor } from './cluster-spec.ts'
+import type { ClusterSpec } from './cluster-spec.ts'
 import { Conditions } from './conditions.ts'
-import type { Sites, Weather } from './conditions.ts'
-import type { NetworkModel } from './connection.ts'
-import { cachedReader, cachedVerifier, factsOf, gossipAddressOf, signers } from './identities.ts'
+import { Daemons } from './daemons.ts'
+import type { Host } from './daemons.ts'
+import { signers } from './identities.ts'
 import { Ledger } from './ledger.ts'
 import type { SeenStatus, World, WrongDeath } from './ledger.ts'
 import { SimulatedNetwork } from './network.ts'
-import type { SimulatedAccess } from './network.ts'
-import { ProcessLoop } from './process-loop.ts'
 import { randomStream } from './random.ts'
 import type { Random } from './random.ts'
 import type { TrafficTotals } from './traffic.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
-export interface ClusterSpec {
-  seed: number
-  members: number
-  /** Default: streams, a local network without loss. */
-  network?: Partial<Weather> & { model?: NetworkModel }
-  /** Hosts in several places. Default: all in one. */
-  sites?: Sites
-  /** Over the preset for local networks. */
-  config?: Partial<GossipConfig>
-  /** Facts of single members. */
-  facts?: (member: number) => Partial<OwnFacts>
-  /** Members whose addresses everybody is given; default: the first three. */
-  seeds?: readonly number[]
-  /** Members with different keys are strangers to each other. Default: all have the same. */
-  clusterKey?: (member: number) => string
-  /** Keep every event; default: up to 100 members. */
-  recordEvents?: boolean
-}
+export type { ClusterSpec } from './cluster-spec.ts'
 
-/** A local network: 0.2 ms one way and a few tenths of queueing. */
-const WEATHER: Weather = { latencyMs: 0.2, jitterMs: 0.2, loss: 0, duplicates: 0, reordered: 0, reorderMs: 0 }
-/** What a datagram network does besides losing, unless told otherwise. */
-const DATAGRAMS: Partial<Weather> = { duplicates: 0.005, reordered: 0.02, reorderMs: 20 }
-const SEEDS = 3
 const RECORD_EVENTS_MAX_MEMBERS = 100
 /** All start within this time, as after a power cut; the first ones at once. */
 const START_WITHIN_MS = 1_000
 /** A member that stood still this short a time ago may rightly be called dead: the longest suspicion is about that. */
 const STALL_MEMORY_MS = 10_000
-/** The daemon starts with the wall clock's seconds: any value will do, growing with time. */
-const WALL_CLOCK_S = 1_700_000_000
-const LEAVE_MS = 1_000
-const LEAVE_POLL_MS = 10
 
 export interface RecordedEvent {
   atMs: number
@@ -64,26 +37,6 @@ export interface RecordedEvent {
   /** Undefined: about nobody of this cluster. */
   subject: number | undefined
   event: MembershipEvent
-}
-
-interface Host {
-  readonly number: number
-  readonly signer: Signer
-  facts: Partial<OwnFacts>
-  /** `down`: the host is up, its daemon is not; `starting`: it will be in a moment. */
-  state: 'down' | 'starting' | 'up' | 'leaving' | 'off'
-  boot: number
-  lives: number
-  loop: ProcessLoop
-  access: SimulatedAccess | undefined
-  peer: Peer | undefined
-  /** Lowest incarnation of its present life. */
-  firstIncarnation: number
-  lastIncarnation: number
-  /** Addresses that its disk remembers. */
-  known: string[]
-  stalledUntilMs: number
-  slowMs: number
 }
 
 export class SimulatedCluster {
@@ -94,49 +47,41 @@ export class SimulatedCluster {
   readonly ledger: Ledger
   /** All events, if they are kept. */
   readonly events: RecordedEvent[] = []
-  readonly #hosts: Host[]
+  readonly #daemons: Daemons
+  readonly #hosts: readonly Host[]
   readonly #numbers: ReadonlyMap<string, number>
   readonly #conditions: Conditions
   readonly #network: SimulatedNetwork
   readonly #random: Random
   readonly #seeds: readonly number[]
-  readonly #clusterKey: (member: number) => string
   readonly #recordEvents: boolean
   readonly #listeners: ((event: RecordedEvent) => void)[] = []
-  readonly #verify = cachedVerifier()
-  readonly #readFacts = cachedReader()
 
   private constructor(spec: ClusterSpec, keys: readonly Signer[]) {
-    const { model = 'streams', ...weather } = spec.network ?? {}
     this.seed = spec.seed
     this.size = spec.members
-    this.config = lanConfig({ ...roomFor(spec.members), ...spec.config })
+    this.config = configFor(spec)
     this.#random = randomStream(spec.seed, 'cluster')
-    this.#seeds = spec.seeds ?? Array.from({ length: Math.min(SEEDS, spec.members) }, (_, member) => member)
-    this.#clusterKey = spec.clusterKey ?? (() => '')
+    this.#seeds = seedsFor(spec)
     this.#recordEvents = spec.recordEvents ?? spec.members <= RECORD_EVENTS_MAX_MEMBERS
-    const modelled = { ...WEATHER, ...(model === 'datagrams' ? DATAGRAMS : {}), ...weather }
-    this.#conditions = new Conditions(keys.length, modelled, randomStream(spec.seed, 'network'), spec.sites)
-    this.#network = new SimulatedNetwork(model, this.clock, this.#conditions, keys.length)
-    this.#hosts = keys.map((signer, number) => ({
-      number,
-      signer,
-      facts: spec.facts?.(number) ?? {},
-      state: 'down',
-      boot: 1,
-      lives: 0,
-      loop: new ProcessLoop(this.clock, this.#random),
-      access: undefined,
-      peer: undefined,
-      firstIncarnation: 0,
-      lastIncarnation: 0,
-      known: [],
-      stalledUntilMs: -Infinity,
-      slowMs: 0,
-    }))
+    this.#conditions = new Conditions(keys.length, weatherFor(spec), randomStream(spec.seed, 'network'), spec.sites)
+    this.#network = new SimulatedNetwork(modelFor(spec), this.clock, this.#conditions, keys.length)
     this.#numbers = new Map(keys.map(({ id }, number) => [id, number]))
     this.ledger = new Ledger(spec.members, this.#world())
-    for (const host of this.#hosts) this.#network.know(gossipAddressOf(host.number), host.number)
+    this.#daemons = new Daemons({
+      seed: spec.seed,
+      signers: keys,
+      config: this.config,
+      facts: spec.facts ?? (() => ({})),
+      clusterKey: spec.clusterKey ?? (() => ''),
+      clock: this.clock,
+      conditions: this.#conditions,
+      network: this.#network,
+      random: this.#random,
+      ledger: this.ledger,
+      onEvent: (member, event) => this.#note(member, event),
+    })
+    this.#hosts = this.#daemons.hosts
   }
 
   static async create(spec: ClusterSpec): Promise<SimulatedCluster> {
@@ -170,69 +115,17 @@ export class SimulatedCluster {
   }
 
   start(member: number, seeds: readonly number[] = this.#seeds): void {
-    const host = this.#host(member)
-    if (host.state === 'up' || host.state === 'leaving') return
-    if (host.state === 'off') {
-      this.#conditions.setPower(member, true)
-      host.boot++
-    }
-    const loop = new ProcessLoop(this.clock, this.#random)
-    loop.slow(host.slowMs)
-    const identity = {
-      host: member,
-      id: host.signer.id,
-      address: gossipAddressOf(member),
-      clusterKey: this.#clusterKey(member),
-    }
-    const access = this.#network.access(identity, loop)
-    const incarnation = WALL_CLOCK_S + Math.floor(this.clock.now() / 1_000)
-    const gossip = { verify: this.#verify, readFacts: this.#readFacts }
-    const peer = new Peer({
-      core: {
-        ...gossip,
-        config: this.config,
-        signer: host.signer,
-        facts: this.#factsOf(host),
-        software: 'simulated',
-        incarnation,
-        random: randomStream(this.seed, `member ${member} life ${host.lives}`),
-      },
-      network: access,
-      clock: loop,
-      seeds: seeds.map(gossipAddressOf),
-      known: host.known,
-      onEvent: (event) => this.#note(member, event),
-    })
-    host.state = 'up'
-    host.lives++
-    host.loop = loop
-    host.access = access
-    host.peer = peer
-    host.firstIncarnation = Math.max(incarnation, host.lastIncarnation + 1)
-    host.stalledUntilMs = -Infinity
-    this.ledger.cameBack(member, this.clock.now())
-    this.ledger.begin(member)
-    void access.start(peer.handlers)
-    peer.begin()
+    this.#daemons.start(member, seeds)
   }
 
   /** kill -9 of the daemon: its connections are closed by the kernel, its port refuses. */
   killDaemon(member: number): void {
-    const host = this.#host(member)
-    if (host.access === undefined || (host.state !== 'up' && host.state !== 'leaving')) return
-    this.ledger.died(member, 'daemon', this.clock.now())
-    void host.access.stop()
-    this.#ended(host, 'down')
+    this.#daemons.killDaemon(member)
   }
 
   /** A power cut: nobody answers any more, and nothing is refused. */
   crash(member: number): void {
-    const host = this.#host(member)
-    if (host.state === 'off') return
-    if (host.state === 'up' || host.state === 'leaving') this.ledger.died(member, 'host', this.clock.now())
-    this.#conditions.setPower(member, false)
-    host.access?.vanish()
-    this.#ended(host, 'off')
+    this.#daemons.crash(member)
   }
 
   /** Kills the daemon if it runs and starts it again: same identity, and what its disk remembers. */
@@ -246,36 +139,17 @@ export class SimulatedCluster {
 
   /** Says goodbye, waits until that was heard (at most a second), and ends. */
   leave(member: number): void {
-    const host = this.#host(member)
-    const { peer, access } = host
-    if (host.state !== 'up' || peer === undefined || access === undefined) return
-    host.state = 'leaving'
-    peer.leave()
-    const deadlineMs = this.clock.now() + LEAVE_MS
-    const poll = (): void => {
-      if (peer.farewellsPending > 0 && this.clock.now() < deadlineMs) {
-        host.loop.schedule(this.clock.now() + LEAVE_POLL_MS, poll)
-        return
-      }
-      peer.stop()
-      void access.stop()
-      this.#ended(host, 'down')
-    }
-    poll()
+    this.#daemons.leave(member)
   }
 
   /** The daemon stands still for so long: it hears nothing, says nothing, and its timers are late. */
   pause(member: number, ms: number): void {
-    const host = this.#host(member)
-    host.loop.pause(ms)
-    host.stalledUntilMs = Math.max(host.stalledUntilMs, this.clock.now() + ms)
+    this.#daemons.pause(member, ms)
   }
 
   /** Every input costs this member so much time from now on, over restarts. 0 ends it. */
   slow(member: number, ms: number): void {
-    const host = this.#host(member)
-    host.slowMs = ms
-    host.loop.slow(ms)
+    this.#daemons.slow(member, ms)
   }
 
   // -- the network --------------------------------------------------------------------------------------------------
@@ -402,14 +276,11 @@ export class SimulatedCluster {
   // -- facts, loads, figures ----------------------------------------------------------------------------------------
 
   setFacts(member: number, changes: Partial<OwnFacts>): void {
-    const host = this.#host(member)
-    host.facts = { ...host.facts, ...changes }
-    if (host.state === 'up') host.peer?.setFacts(this.#factsOf(host))
+    this.#daemons.setFacts(member, changes)
   }
 
   setLoad(member: number, load: number): void {
-    const host = this.#host(member)
-    if (host.state === 'up') host.peer?.setLoad({ load, source: 'flows', ageMs: 0 })
+    this.#daemons.setLoad(member, load)
   }
 
   trafficOf(member: number): TrafficTotals {
@@ -423,26 +294,7 @@ export class SimulatedCluster {
   // -- inside -------------------------------------------------------------------------------------------------------
 
   #host(member: number): Host {
-    const host = this.#hosts[member]
-    if (host === undefined) throw new Error(`there is no member ${member} in a cluster of ${this.size}`)
-    return host
-  }
-
-  #factsOf(host: Host): OwnFacts {
-    return factsOf(host.number, host.boot, host.facts)
-  }
-
-  #ended(host: Host, state: 'down' | 'off'): void {
-    if (host.peer !== undefined) {
-      const own = host.peer.core.members(this.clock.now()).find(({ self }) => self)
-      host.lastIncarnation = own?.facts.incarnation ?? host.lastIncarnation
-      host.known = host.peer.addresses().map(({ address }) => address)
-    }
-    host.state = state
-    host.loop.end()
-    host.peer = undefined
-    host.access = undefined
-    this.ledger.end(host.number)
+    return this.#daemons.host(member)
   }
 
   #note(viewer: number, event: MembershipEvent): void {
@@ -471,10 +323,4 @@ export class SimulatedCluster {
     if (talk(a, b)) return true
     return this.#hosts.some(({ number, state }) => state === 'up' && talk(a, number) && talk(number, b))
   }
-}
-
-/** The preset's bounds hold for a cluster of some hundred; larger ones are simulated with as much as they need. */
-function roomFor(members: number): Partial<GossipConfig> {
-  const { membersMax } = lanConfig()
-  return members > membersMax ? { membersMax: members } : {}
 }

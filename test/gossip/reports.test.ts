@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { zeroCounters } from '../../gossip/counters.ts'
 import { ReportBoard } from '../../gossip/report-board.ts'
 import { ReportTable } from '../../gossip/report-table.ts'
-import { ReportReader, ReportWriter, loadUnits, sourceCode, sourceName } from '../../gossip/reports.ts'
+import { BATCH_MAX, ReportReader, ReportWriter, loadUnits, sourceCode, sourceName } from '../../gossip/reports.ts'
 
 interface Report {
   key: number
@@ -168,6 +168,20 @@ describe('a board', () => {
     expect(table.loadUnits(3)).toBe(7_500)
   })
 
+  test('takes in a block of any length, whatever is read at a time', () => {
+    const counts = fc.constantFrom(0, 1, BATCH_MAX - 1, BATCH_MAX, BATCH_MAX + 1, 3 * BATCH_MAX)
+    fc.assert(
+      fc.property(counts, (count) => {
+        const table = tableOf(cluster(count + 1))
+        const news = tableOf([BASE, ...cluster(count + 1).slice(1)].map((report) => ({ ...report, version: 6 })))
+        boardOf(table).merge(boardOf(news, 65_536).select(NOW_MS, false), NOW_MS)
+        const versions = Array.from({ length: count + 1 }, (_, row) => table.version(row))
+        expect(versions).toEqual([5, ...Array.from({ length: count }, () => 6)])
+      }),
+      { numRuns: 20, seed: 20_266 },
+    )
+  })
+
   test('relays what a later version adds, byte for byte', () => {
     const table = tableOf(cluster(2))
     const board = boardOf(table)
@@ -195,6 +209,10 @@ test('a table finds its rows through any changes', () => {
         }
         for (let k = 0; k <= 200; k += 7) expect(table.find(k)).toBe(rows.indexOf(k))
         for (const [at, k] of rows.entries()) expect(table.version(at)).toBe(k)
+        const some = Float64Array.from({ length: 40 }, (_, place) => place * 5)
+        const found = new Int32Array(some.length)
+        table.findAll(some, found, some.length)
+        expect([...found]).toEqual([...some].map((k) => rows.indexOf(k)))
       }
     }),
     { numRuns: 100, seed: 20_265 },
