@@ -36,7 +36,10 @@ export interface GossipConfig {
   accusersWanted: number
   /** How much of the age of somebody else's suspicion counts; bounds what a liar can shorten. ≥ spread time of a rumour. */
   suspicionCreditMs: number
-  /** A newcomer that we only heard of is not probed for this long: our connection to it is still being made. */
+  /**
+   * A newcomer that we only heard of is not probed for this long, unless a dial to it fails: our connection to it is still
+   * being made, which takes up to handshakeTimeoutMs where many start at once. Those who have met it look after it.
+   */
   introductionMs: number
   /** A tick later than this shifts all deadlines, so that answers already in the socket's queue come first. */
   lateToleranceMs: number
@@ -81,8 +84,14 @@ export interface GossipConfig {
    * is given up when the new one is there, or after twice as long again.
    */
   silentStreamMs: number
-  /** TCP, key exchange and stream negotiation together. > 1 s lets a lost SYN be repeated. */
+  /** TCP alone. > 1 s lets a lost SYN be repeated. */
   dialTimeoutMs: number
+  /**
+   * Key exchange and stream negotiation, from the TCP connection on. ≫ 20 ms of CPU at both ends × connections under way ÷
+   * share of a core: given up before its turn has come, a handshake is work thrown away, and the next one comes too late
+   * again. Longer keeps an address waiting whose host froze or was cut off within the handshake.
+   */
+  handshakeTimeoutMs: number
   /** A dial without an outcome for this long is joined by a second one: a lost SYN costs 1 s. ≫ a handshake, 50 ms. */
   dialHedgeMs: number
   /** Second dials, per second: on a busy host every handshake is slow, and more of them are no remedy. */
@@ -123,7 +132,7 @@ export function lanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
     suspicionMaxFactor: 4,
     accusersWanted: 2,
     suspicionCreditMs: 400,
-    introductionMs: 1_500,
+    introductionMs: 10_000,
     lateToleranceMs: 50,
     unsureMs: 2_000,
     forgetAfterMs: 3_600_000,
@@ -144,12 +153,13 @@ export function lanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
     overlayRings: 16,
     silentStreamMs: 600,
     dialTimeoutMs: 1_500,
+    handshakeTimeoutMs: 10_000,
     dialHedgeMs: 300,
     hedgesPerSecondMax: 10,
     redialMinMs: 100,
     redialMaxMs: 2_000,
     redialsPerSecondMax: 10,
-    dialsMax: 32,
+    dialsMax: 64,
     linkIdleMs: 15_000,
     pendingMs: 1_000,
     peerFramesPerSecondMax: 500,
@@ -174,13 +184,14 @@ export function wanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
     probeFinalMs: 3_000,
     suspicionMinMs: 5_000,
     suspicionCreditMs: 2_000,
-    introductionMs: 5_000,
+    introductionMs: 15_000,
     lateToleranceMs: 100,
     unsureMs: 5_000,
     reportIntervalMs: 1_000,
     urgentDelayMs: 50,
     silentStreamMs: 3_000,
     dialTimeoutMs: 5_000,
+    handshakeTimeoutMs: 15_000,
     dialHedgeMs: 1_500,
     redialMinMs: 500,
     redialMaxMs: 10_000,

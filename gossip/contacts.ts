@@ -54,8 +54,8 @@ export class Contacts {
     const isNew = !this.#book.byId(id).some((entry) => entry.address === address)
     if (isNew) {
       // Both ends hear of each other at about the same time: the higher id lets the lower one dial first.
-      const patienceMs = this.#ownId < id ? 0 : this.#config.redialMinMs * (2 + this.#random())
-      this.#note(address, 'member', id, this.#now() + patienceMs)
+      const patienceMs = Math.max(this.#config.redialMinMs * (2 + this.#random()), this.#dialler.slowMs)
+      this.#note(address, 'member', id, this.#now() + (this.#ownId < id ? 0 : patienceMs))
     }
     this.#dialler.touch(id)
   }

@@ -10,7 +10,7 @@
  */
 import type { GossipConfig } from './config.ts'
 import type { DialBook, DialEntry } from './dial-book.ts'
-import type { DialFailure, DialOutcome, Network, PeerConnection } from './network.ts'
+import type { DialFailure, DialOutcome, DialStage, Network, PeerConnection } from './network.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 export interface DialNeeds {
@@ -41,13 +41,13 @@ const FOUND_FAILURES_MAX = 8
  */
 const UNWANTED_PAUSE_MS = 30_000
 /**
- * Wanted dials begun within `dialHedgeMs`: as many as this at first, one more with every success, half when this process
- * is late. A handshake takes some 20 ms of CPU at both ends; too many at a time and none is done before its time is up.
+ * Wanted dials begun within `dialHedgeMs`, or answered: as many as this at first, one more with every success, half when
+ * this process is late. A handshake takes some 20 ms of CPU at both ends; of many at a time all are late.
  */
 const WINDOW_START = 8
 const WINDOW_MIN = 2
-/** One lateness is one reason. */
-const WINDOW_HALVED_EVERY_MS = 1_000
+/** One lateness is one reason to halve it, and for as long one not to enlarge it. */
+const LATENESS_MS = 500
 /** A dial is slow when it takes this many times what dials took lately: on a busy host all of them are. */
 const SLOW_FACTOR = 3
 /** Weight of the latest dial in what they took lately. */
@@ -63,6 +63,9 @@ interface Round {
   /** When a second dial joins the first; Infinity: it has, or never will. */
   hedgeAtMs: number
   inFlight: number
+  /** A kernel has accepted it; a daemon has answered it. */
+  accepted: boolean
+  answered: boolean
   settled: boolean
 }
 
@@ -81,7 +84,7 @@ export class Dialler {
   readonly #inFlight = { wanted: 0, background: 0 }
   #window = WINDOW_START
   #halvedMs = -Infinity
-  /** How long a successful dial took lately. */
+  /** How long dials took lately that were accepted. */
   #typicalMs = 0
   #dueMs = Infinity
   #stopped = false
@@ -140,7 +143,7 @@ export class Dialler {
 
   /** This process was late: it has more to do than it can. */
   late(nowMs: number): void {
-    if (nowMs - this.#halvedMs < WINDOW_HALVED_EVERY_MS) return
+    if (nowMs - this.#halvedMs < LATENESS_MS) return
     this.#halvedMs = nowMs
     this.#window = Math.max(WINDOW_MIN, Math.floor(this.#window / 2))
   }
@@ -188,8 +191,10 @@ export class Dialler {
       wanted: purpose === 'wanted',
       startedAtMs: nowMs,
       // The dead need no second dial; somebody never tried, a seed, does.
-      hedgeAtMs: purpose === 'background' && entry.failures > 0 ? Infinity : nowMs + this.#patienceMs(),
+      hedgeAtMs: purpose === 'background' && entry.failures > 0 ? Infinity : nowMs + this.#patienceMs,
       inFlight: 0,
+      accepted: false,
+      answered: false,
       settled: false,
     }
     this.#rounds.set(entry, round)
@@ -197,28 +202,35 @@ export class Dialler {
     this.#hedge(round, nowMs)
   }
 
-  /** Those that are under way for longer wait for the network, and take nobody's time. */
+  /** A slow one without an answer waits for the network, or for a peer that stands still. */
   #isWindowFull(nowMs: number): boolean {
+    const patienceMs = this.#patienceMs
     let begun = 0
-    let firstMs = nowMs
-    for (const { wanted, startedAtMs } of this.#rounds.values()) {
-      if (!wanted || nowMs >= startedAtMs + this.#config.dialHedgeMs) continue
+    let untilMs = Infinity
+    for (const { wanted, startedAtMs, answered } of this.#rounds.values()) {
+      if (!wanted || (!answered && nowMs >= startedAtMs + patienceMs)) continue
       begun++
-      firstMs = Math.min(firstMs, startedAtMs)
+      if (!answered) untilMs = Math.min(untilMs, startedAtMs + patienceMs)
     }
     if (begun < this.#window) return false
-    this.#dueMs = Math.min(this.#dueMs, firstMs + this.#config.dialHedgeMs)
+    this.#dueMs = Math.min(this.#dueMs, untilMs)
     return true
   }
 
-  #patienceMs(): number {
-    return Math.max(this.#config.dialHedgeMs, SLOW_FACTOR * this.#typicalMs)
+  /** A dial that takes longer than this is slow, even if this host or the others are busy. 0: nothing is known yet. */
+  get slowMs(): number {
+    return SLOW_FACTOR * this.#typicalMs
   }
 
-  /** Sends a second dial after the first if it is time. */
+  get #patienceMs(): number {
+    return Math.max(this.#config.dialHedgeMs, this.slowMs)
+  }
+
+  /** Sends a second dial after the first if it is time. Once accepted, no SYN is lost, and two take twice the time. */
   #hedge(round: Round, nowMs: number): void {
+    if (round.accepted) return
     // Late ourselves: an answer may lie unread.
-    if (nowMs - round.hedgeAtMs > this.#config.lateToleranceMs) round.hedgeAtMs = nowMs + this.#patienceMs()
+    if (nowMs - round.hedgeAtMs > this.#config.lateToleranceMs) round.hedgeAtMs = nowMs + this.#patienceMs
     if (nowMs < round.hedgeAtMs) {
       this.#dueMs = Math.min(this.#dueMs, round.hedgeAtMs)
       return
@@ -234,7 +246,7 @@ export class Dialler {
     this.counters.dials++
     this.#inFlight[purpose]++
     round.inFlight++
-    this.#network.dial(round.entry.address, this.#config.dialTimeoutMs, (outcome) => {
+    const done = (outcome: DialOutcome): void => {
       this.#inFlight[purpose]--
       round.inFlight--
       if (this.#stopped) {
@@ -244,7 +256,12 @@ export class Dialler {
       this.#outcome(round, outcome)
       // There is room for another.
       if (this.#waiting.size > 0) this.#dueMs = Math.min(this.#dueMs, this.#now())
-    })
+    }
+    const progress = (stage: DialStage): void => {
+      round.accepted = true
+      if (stage === 'answered') round.answered = true
+    }
+    this.#network.dial(round.entry.address, this.#config.dialTimeoutMs, done, progress)
   }
 
   #outcome(round: Round, outcome: DialOutcome): void {
@@ -258,9 +275,10 @@ export class Dialler {
     if (!outcome.ok && outcome.failure === 'unreachable' && round.inFlight > 0) return
     round.settled = true
     this.#rounds.delete(entry)
+    const nowMs = this.#now()
+    if (outcome.ok || round.accepted) this.#typicalMs += LATEST_SHARE * (nowMs - round.startedAtMs - this.#typicalMs)
     if (outcome.ok) {
-      this.#window = Math.min(this.#config.dialsMax, this.#window + 1)
-      this.#typicalMs += LATEST_SHARE * (this.#now() - round.startedAtMs - this.#typicalMs)
+      if (nowMs - this.#halvedMs >= LATENESS_MS) this.#window = Math.min(this.#config.dialsMax, this.#window + 1)
       this.#met(entry, outcome.connection)
     } else this.#failed(entry, outcome.failure)
   }

@@ -17,21 +17,27 @@ import type { SendResult } from '@libp2p/utils'
 import xsalsa20 from 'xsalsa20'
 import { parseClusterKey } from './cluster-key.ts'
 import { GossipError } from './errors.ts'
+import type { DialStage } from './network.ts'
 
 /** Set by the specification. */
 const NONCE_BYTES = 24
-/** What a dialler says first (multistream-select 1.0): the length of the line, the line. */
+/** What both ends say first (multistream-select 1.0): the length of the line, the line. */
 const FIRST_WORDS = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
 /** Keys in use at one time. Two are needed for a rotation. */
 export const KEYS_MAX = 4
 /** For a peer that says nothing, where the caller sets no limit of its own. */
 const HANDSHAKE_MS = 1_000
+/** A dialler has this long to show a key. It takes next to no CPU, so that even a busy member manages. */
+const SHOW_KEY_MS = 3_000
 
 /** One dial: which key it uses, and what became of it. */
 export interface KeyAttempt {
   readonly key: Uint8Array
+  readonly progress: (stage: DialStage) => void
   /** The peer has sent its nonce. */
   greeted: boolean
+  /** What it said next made sense: it has the key. */
+  understood: boolean
 }
 
 export interface ProtectOptions {
@@ -84,7 +90,11 @@ export class KeyRing implements ConnectionProtector {
 
   async protect(stream: MessageStream, options: ProtectOptions = {}): Promise<MessageStream> {
     const connection = stream as MultiaddrConnection
-    const signal = options.signal ?? AbortSignal.timeout(HANDSHAKE_MS)
+    const { attempt } = options
+    const isDialler = connection.direction === 'outbound'
+    if (isDialler) attempt?.progress('accepted')
+    const limit = options.signal ?? AbortSignal.timeout(HANDSHAKE_MS)
+    const signal = isDialler ? limit : AbortSignal.any([limit, AbortSignal.timeout(SHOW_KEY_MS)])
     const localNonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES))
     const bytes = byteStream(connection)
     const [received] = await Promise.all([
@@ -92,17 +102,23 @@ export class KeyRing implements ConnectionProtector {
       bytes.write(localNonce, { signal }),
     ])
     const remoteNonce = received.subarray()
-    let key = options.attempt?.key ?? this.#keys[0]!
+    let key = attempt?.key ?? this.#keys[0]!
     let firstWords: Uint8Array | undefined
-    if (connection.direction === 'outbound') {
-      if (options.attempt !== undefined) options.attempt.greeted = true
-    } else {
+    if (!isDialler) {
       firstWords = (await bytes.read({ bytes: FIRST_WORDS.length, signal })).subarray()
       key = this.#recognise(firstWords, remoteNonce)
-    }
+    } else if (attempt !== undefined) attempt.greeted = true
     this.#keyOf.set(connection.timeline, key)
     const log = connection.log.newScope('key-ring')
-    return new Enciphered({ below: bytes.unwrap(), log, key, localNonce, remoteNonce, received: firstWords })
+    return new Enciphered({
+      below: bytes.unwrap(),
+      log,
+      key,
+      localNonce,
+      remoteNonce,
+      received: firstWords,
+      attempt: isDialler ? attempt : undefined,
+    })
   }
 
   /** The key under which these are a dialler's first words. All are tried, so that time tells nothing about which. */
@@ -140,19 +156,23 @@ interface EncipheredInit {
   remoteNonce: Uint8Array
   /** Read already. */
   received: Uint8Array | undefined
+  /** To be told whether the peer has the key. */
+  attempt: KeyAttempt | undefined
 }
 
 class Enciphered extends AbstractMultiaddrConnection {
   readonly #below: MultiaddrConnection
   readonly #incoming: ReturnType<typeof xsalsa20>
   readonly #outgoing: ReturnType<typeof xsalsa20>
+  #attempt: KeyAttempt | undefined
   #over = false
 
-  constructor({ below, log, key, localNonce, remoteNonce, received }: EncipheredInit) {
+  constructor({ below, log, key, localNonce, remoteNonce, received, attempt }: EncipheredInit) {
     super({ log, remoteAddr: below.remoteAddr, direction: below.direction })
     this.#below = below
     this.#incoming = xsalsa20(remoteNonce, key)
     this.#outgoing = xsalsa20(localNonce, key)
+    this.#attempt = attempt
     if (received !== undefined) this.#take(received)
     below.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) this.#take(data)
@@ -190,7 +210,18 @@ class Enciphered extends AbstractMultiaddrConnection {
   }
 
   #take(data: Uint8Array): void {
-    if (!this.#over) this.onData(this.#incoming.update(data))
+    if (this.#over) return
+    const plain = this.#incoming.update(data)
+    if (this.#attempt !== undefined) this.#judge(this.#attempt, plain)
+    this.onData(plain)
+  }
+
+  /** A wrong key makes noise of the first words. A segment may end within them. */
+  #judge(attempt: KeyAttempt, plain: Uint8Array): void {
+    this.#attempt = undefined
+    const length = Math.min(plain.length, FIRST_WORDS.length)
+    attempt.understood = FIRST_WORDS.compare(plain, 0, length, 0, length) === 0
+    if (attempt.understood) attempt.progress('answered')
   }
 
   /** The ciphers live in a memory of their own, which nobody else gives back. */

@@ -5,11 +5,13 @@
  */
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, PrivateKey, Stream, StreamMessageEvent } from '@libp2p/interface'
+import { Deadline } from './deadline.ts'
 import { FrameDecoder, encodeFrame } from './framing.ts'
+import { addressOf } from './handshake-watch.ts'
 import { KeyRing } from './key-ring.ts'
-import { addressOf, createNode, startNode } from './libp2p-node.ts'
+import { createNode, startNode } from './libp2p-node.ts'
 import type { ClusterNode } from './libp2p-node.ts'
-import type { DialOutcome, Lane, Network, NetworkHandlers, PeerConnection } from './network.ts'
+import type { DialOutcome, DialStage, Lane, Network, NetworkHandlers, PeerConnection } from './network.ts'
 
 const PROBE_PROTOCOL = '/dpr/probe/1'
 const BULK_PROTOCOL = '/dpr/bulk/1'
@@ -24,7 +26,7 @@ export interface Libp2pNetworkOptions {
   /** The node address and the gossip port. Absent: it only dials. */
   listen?: { address: string; port: number }
   connectionsMax: number
-  /** Key exchange and stream negotiation of an inbound connection together. */
+  /** Key exchange and stream negotiation together, from the TCP connection on, at either end. */
   handshakeMs: number
   /** Longest frame that is read or written. */
   frameBytesMax: number
@@ -72,12 +74,27 @@ export class Libp2pNetwork implements Network {
     await startNode(libp2p, this.#options.listen)
   }
 
-  dial(address: string, timeoutMs: number, done: (outcome: DialOutcome) => void): void {
-    void this.#dialAndTell(address, timeoutMs, done)
+  dial(
+    address: string,
+    timeoutMs: number,
+    done: (outcome: DialOutcome) => void,
+    progress?: (stage: DialStage) => void,
+  ): void {
+    void this.#dialAndTell(address, timeoutMs, done, progress)
   }
 
-  async #dialAndTell(address: string, timeoutMs: number, done: (outcome: DialOutcome) => void): Promise<void> {
-    const outcome = await this.#dial(address, timeoutMs)
+  async #dialAndTell(
+    address: string,
+    timeoutMs: number,
+    done: (outcome: DialOutcome) => void,
+    progress: ((stage: DialStage) => void) | undefined,
+  ): Promise<void> {
+    const deadline = new Deadline(timeoutMs)
+    const outcome = await this.#dial(address, deadline.signal, (stage) => {
+      if (stage === 'accepted') deadline.begin(this.#options.handshakeMs)
+      progress?.(stage)
+    })
+    deadline.end()
     // Whatever became of it since: who dialled is told first that there is a connection, and then that it is over.
     done(outcome)
     if (outcome.ok) outcome.connection.begin()
@@ -93,8 +110,10 @@ export class Libp2pNetwork implements Network {
 
   /** Whether somebody at this address speaks with our key. It learns nothing about us. */
   async knock(address: string, timeoutMs: number): Promise<'open' | 'key' | 'closed'> {
-    const dialled = await this.#node.dial(address, AbortSignal.timeout(timeoutMs))
-    if (!dialled.ok) return dialled.failure === 'key' ? 'key' : 'closed'
+    const signal = AbortSignal.timeout(timeoutMs)
+    const dialled = await this.#node.dial(address, signal)
+    // Whoever hangs up refuses the key; whoever says nothing may be busy.
+    if (!dialled.ok) return dialled.failure === 'key' && !signal.aborted ? 'key' : 'closed'
     abortConnection(dialled.connection, 'only asking')
     return 'open'
   }
@@ -126,10 +145,10 @@ export class Libp2pNetwork implements Network {
 
   async #dial(
     address: string,
-    timeoutMs: number,
+    signal: AbortSignal,
+    progress: (stage: DialStage) => void,
   ): Promise<{ ok: true; connection: Libp2pConnection } | Extract<DialOutcome, { ok: false }>> {
-    const signal = AbortSignal.timeout(timeoutMs)
-    const dialled = await this.#node.dial(address, signal)
+    const dialled = await this.#node.dial(address, signal, progress)
     if (!dialled.ok) return dialled
     const below = dialled.connection
     try {

@@ -7,8 +7,6 @@ import { noise } from '@libp2p/noise'
 import type {
   Connection,
   ConnectionGater,
-  MessageStream,
-  MultiaddrConnection,
   PeerId,
   PrivateKey,
   StreamMuxerFactory,
@@ -21,11 +19,10 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Libp2p } from 'libp2p'
 import { GossipError } from './errors.ts'
-import { UnknownKeyError } from './key-ring.ts'
+import { HandshakeWatch, INBOUND_PENDING_MAX } from './handshake-watch.ts'
 import type { KeyAttempt, KeyRing, ProtectOptions } from './key-ring.ts'
-import type { DialFailure } from './network.ts'
+import type { DialFailure, DialStage } from './network.ts'
 import { readWithoutThrowing } from './noise-reader.ts'
-import { INCOMPLETE_REASON, TWIN_REASON } from './strangers.ts'
 import { holdWindowUpdates } from './window-updates.ts'
 
 export interface NodeOptions {
@@ -44,11 +41,6 @@ export interface NodeOptions {
 
 /** New inbound connections per second and host; a whole lab may sit behind one address. */
 const INBOUND_PER_SECOND = 64
-/**
- * Inbound handshakes under way at one time; more are hung up on. Each takes some 20 ms of CPU: with more than this on one
- * core none would be done before its time is up, and whoever is refused comes again a little later.
- */
-const INBOUND_PENDING_MAX = 32
 
 /** What the node is made of and does not offer. */
 interface Inner {
@@ -134,30 +126,34 @@ export class ClusterNode {
   }
 
   /** A new connection to `a.b.c.d:port`, with the key that fits. Never rejects. */
-  async dial(address: string, signal: AbortSignal): Promise<NodeDialOutcome> {
+  async dial(
+    address: string,
+    signal: AbortSignal,
+    progress: (stage: DialStage) => void = () => undefined,
+  ): Promise<NodeDialOutcome> {
     // The transport ties the socket to its signal for good: one that fires later would end a connection in use.
     const dialling = new AbortController()
     const expire = (): void => dialling.abort(signal.reason)
     if (signal.aborted) expire()
     signal.addEventListener('abort', expire)
     try {
-      return await this.#dial(address, dialling.signal)
+      return await this.#dial(address, dialling.signal, progress)
     } finally {
       signal.removeEventListener('abort', expire)
     }
   }
 
-  async #dial(address: string, signal: AbortSignal): Promise<NodeDialOutcome> {
+  async #dial(address: string, signal: AbortSignal, progress: (stage: DialStage) => void): Promise<NodeDialOutcome> {
     let failure: DialFailure = 'unreachable'
     const keys = this.#keysToTry(address)
     for (const [i, key] of keys.entries()) {
-      const attempt: KeyAttempt = { key, greeted: false }
+      const attempt: KeyAttempt = { key, progress, greeted: false, understood: false }
       try {
         const connection = await this.#connect(address, signal, attempt)
         this.#remember(address, key)
         return { ok: true, connection }
       } catch (error) {
-        failure = classify(error, attempt.greeted)
+        failure = classify(error, attempt)
       }
       if (failure !== 'key') break
       // Where the misunderstanding took all the time there was, the next dial begins with the next key.
@@ -196,15 +192,17 @@ const KEY_NOTES_MAX = 2_048
 /**
  * With another key everything after the two nonces deciphers to noise. A peer with a key ring hangs up at once; one
  * with plain @libp2p/pnet reads a nonsensical length and hangs up in two cases of three, else it waits until time is
- * up. So a peer that sent its nonce and then said nothing sensible has another key, while one that sent nothing at all
- * is merely stuck.
+ * up. So a peer that sent its nonce and then said nothing sensible has another key, while one that sent nothing at all,
+ * or something sensible, is merely stuck.
  */
-function classify(error: unknown, greeted: boolean): DialFailure {
+function classify(error: unknown, { greeted, understood }: KeyAttempt): DialFailure {
   const { code, name, message } = error as { code?: string; name?: string; message?: string }
   if (code === 'ECONNREFUSED') return 'refused'
   if (message?.includes('dial self') === true) return 'self'
   if (name === 'ConnectionInterceptedError') return 'denied'
-  return greeted && (name === 'EncryptionFailedError' || name === 'TimeoutError' || name === 'AbortError')
+  return greeted &&
+    !understood &&
+    (name === 'EncryptionFailedError' || name === 'TimeoutError' || name === 'AbortError')
     ? 'key'
     : 'unreachable'
 }
@@ -243,61 +241,4 @@ export async function startNode(
       error,
     )
   }
-}
-
-/** `a.b.c.d:port` of a libp2p address. */
-export function addressOf(address: { toString(): string }): string {
-  const [, , host = 'unknown', , port = '0'] = address.toString().split('/')
-  return `${host}:${port}`
-}
-
-/**
- * The key ring, watched: inbound connections that end before they have shown a key of ours are strangers'. Who has shown
- * one and then gives up is a member on a bad day, unless it is refused for its id. A connection and its socket are
- * recognised by the timeline object they share.
- */
-class HandshakeWatch {
-  readonly #keys: KeyRing
-  readonly #onStranger: (address: string, reason: string) => void
-  /** Inbound, without a use yet. */
-  readonly #pending = new Map<object, 'unknown' | 'has a key'>()
-
-  constructor(keys: KeyRing, onStranger: (address: string, reason: string) => void) {
-    this.#keys = keys
-    this.#onStranger = onStranger
-  }
-
-  async protect(stream: MessageStream, options?: ProtectOptions): Promise<MessageStream> {
-    const connection = stream as MultiaddrConnection
-    if (connection.direction === 'outbound') return this.#keys.protect(stream, options)
-    this.#pending.set(connection.timeline, 'unknown')
-    connection.addEventListener('close', ({ error }) => {
-      const reason = reasonOf(this.#pending.get(connection.timeline), error)
-      this.#pending.delete(connection.timeline)
-      if (reason !== undefined) this.#onStranger(hostOf(connection), reason)
-    })
-    const enciphered = await this.#keys.protect(stream, options)
-    this.#pending.set(connection.timeline, 'has a key')
-    return enciphered
-  }
-
-  /** Not let in although it has a key. */
-  refused(connection: MultiaddrConnection, reason: string): void {
-    if (this.#pending.delete(connection.timeline)) this.#onStranger(hostOf(connection), reason)
-  }
-
-  completed(connection: Connection): void {
-    this.#pending.delete(connection.timeline)
-  }
-}
-
-function reasonOf(stage: 'unknown' | 'has a key' | undefined, error: Error | undefined): string | undefined {
-  if (stage === undefined) return undefined
-  if (error instanceof UnknownKeyError) return 'it has another cluster key'
-  if (stage === 'unknown') return INCOMPLETE_REASON
-  return error?.message.includes('dial self') === true ? TWIN_REASON : undefined
-}
-
-function hostOf(connection: MultiaddrConnection): string {
-  return addressOf(connection.remoteAddr).split(':')[0]!
 }

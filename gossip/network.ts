@@ -26,6 +26,9 @@ export interface PeerConnection {
 /** Why a dial failed, as far as it matters to us. `refused` is proof that the host lives and the port is closed. */
 export type DialFailure = 'refused' | 'key' | 'self' | 'denied' | 'unreachable'
 
+/** How far a dial has come: the far kernel has accepted it; the far daemon has answered with our key. */
+export type DialStage = 'accepted' | 'answered'
+
 export type DialOutcome = { ok: true; connection: PeerConnection } | { ok: false; failure: DialFailure }
 
 /** What a network tells its node. None of these may throw. */
@@ -45,8 +48,17 @@ export interface Network {
   readonly id: string
   /** Listens. Rejects with GossipError. Handlers may be called from now on until `stop`. */
   start(handlers: NetworkHandlers): Promise<void>
-  /** A new connection to `a.b.c.d:port`, even if there is one already. `done` is called once, within `timeoutMs`, later. */
-  dial(address: string, timeoutMs: number, done: (outcome: DialOutcome) => void): void
+  /**
+   * A new connection to `a.b.c.d:port`, even if there is one already. `done` is called once, later: within `timeoutMs`
+   * unless a kernel accepts it there. The handshake has a time of its own, because two busy daemons need long for one, and
+   * giving it up would be work thrown away. `progress` may be called before.
+   */
+  dial(
+    address: string,
+    timeoutMs: number,
+    done: (outcome: DialOutcome) => void,
+    progress?: (stage: DialStage) => void,
+  ): void
   /** Ends every connection as a killed process would, and stops listening. */
   stop(): Promise<void>
 }

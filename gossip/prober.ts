@@ -76,7 +76,7 @@ export class Prober {
   readonly #isReady = (id: string): boolean => {
     const state = this.#roster.records.get(id)
     if (state === undefined) return false
-    return state.heardAtMs > -Infinity || this.#nowMs - state.knownSinceMs > this.#config.introductionMs
+    return state.heardAtMs > -Infinity || this.#nowMs - state.introducedMs > this.#config.introductionMs
   }
 
   readonly #isFresh = (id: string): boolean => (this.#roster.records.get(id)?.heardAtMs ?? -Infinity) > this.#freshMs
@@ -209,6 +209,8 @@ export class Prober {
   /** A frame for this member never left. */
   unreachable(id: string, nowMs: number): void {
     this.#probes.unreachable(id, nowMs)
+    const state = this.#roster.records.get(id)
+    if (state !== undefined) state.introducedMs = -Infinity
     for (const errand of this.#errands.expired(nowMs, id)) this.#decline(errand.requester, errand.requesterSeq)
     this.advance(nowMs)
   }

@@ -25,8 +25,8 @@ export interface MemberState {
   facts: MemberFacts
   factsVersion: number
   signed: SignedFacts
-  /** When it was first heard of. */
-  readonly knownSinceMs: number
+  /** When it was first heard of; −∞ once it could not be reached: then there is nothing to wait for. */
+  introducedMs: number
   /** When it last sent us anything itself. */
   heardAtMs: number
   status: MemberStatus
@@ -78,7 +78,7 @@ export class Records {
     this.#self = self
     this.#membersMax = membersMax
     this.#verify = verify
-    this.#insert(self, self.knownSinceMs)
+    this.#insert(self, self.introducedMs)
   }
 
   get(id: string): MemberState | undefined {
@@ -185,7 +185,7 @@ export function newState(parsed: ParsedFacts, signed: SignedFacts, nowMs: number
     facts: parsed.facts,
     factsVersion: parsed.version,
     signed,
-    knownSinceMs: nowMs,
+    introducedMs: nowMs,
     heardAtMs: -Infinity,
     status: parsed.left ? 'left' : 'alive',
     deadReason: undefined,

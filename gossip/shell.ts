@@ -48,7 +48,7 @@ export async function createMembership(options: MembershipOptions): Promise<Shel
     clusterKeys,
     listen: options.listen,
     connectionsMax: config.connectionsMax,
-    handshakeMs: config.dialTimeoutMs,
+    handshakeMs: config.handshakeTimeoutMs,
     frameBytesMax: config.frameBytesMax,
   })
   return new Shell(options, config, network)

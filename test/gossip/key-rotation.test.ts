@@ -187,6 +187,20 @@ describe('a dialler without a key', () => {
   })
 })
 
+test('one host without a key gets no more than a share of the places for handshakes', async () => {
+  const [ours, member] = [await listen(NEW), await listen(NEW)]
+  const [host, port] = ours.address.split(':')
+  let hungUp = 0
+  for (let i = 0; i < 50; i++) {
+    const socket = connect({ port: Number(port), host: host!, localAddress: '127.0.0.99' })
+    cleanups.add(() => void socket.destroy())
+    socket.on('error', () => undefined).on('close', () => hungUp++)
+    socket.resume()
+  }
+  await until('the last of them are hung up on', () => hungUp === 50 - 32, HANDSHAKE_MS)
+  expect((await dial(member, ours.address)).ok).toBe(true)
+})
+
 test('seeds are asked with every key', async () => {
   const seed = await listen(NEW)
   const ask = (...clusterKeys: Uint8Array[]): Promise<unknown> => probeSeeds({ clusterKeys, seeds: [seed.address] })
