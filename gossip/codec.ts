@@ -23,14 +23,12 @@ import { packValue, unpackValue } from './bounded-msgpack.ts'
 import { AGE_MS_MAX, isAge, isBytes, isInteger, isPeerId, isRecord, isVersion } from './checks.ts'
 import type { SignedFacts } from './facts-signature.ts'
 import { FACTS_BYTES_MAX, SIGNATURE_BYTES } from './facts-signature.ts'
-import { DIGEST_MAX, EMPTY_DELTA, NO_REPORTS, SHORT_ID_END } from './messages.ts'
+import { DIGEST_MAX, EMPTY_DELTA, FACTS_MAX, NO_REPORTS, RUMOURS_MAX, SHORT_ID_END } from './messages.ts'
 import type { Delta, Digest, DigestEntry, Message, Rumour } from './messages.ts'
 import type { DeadReason, MemberStatus } from './types.ts'
 
 export const PROTOCOL_VERSION = 2
 /** Lists in one message. */
-const FACTS_MAX = 256
-const RUMOURS_MAX = 256
 const ACCUSATIONS_MAX = 8
 const REPORTS_BYTES_MAX = 65_536
 const SEQ_MAX = 0xffff_ffff

@@ -4,6 +4,7 @@
  * (the caller shuffles).
  */
 import { SIGNATURE_BYTES } from './facts-signature.ts'
+import { FACTS_MAX, RUMOURS_MAX } from './messages.ts'
 import type { Delta, Digest, DigestEntry, Rumour, ShortId } from './messages.ts'
 import { entryOf, isNewer } from './records.ts'
 import type { MemberState, Records } from './records.ts'
@@ -20,11 +21,17 @@ export interface Difference {
   wants: DigestEntry[]
 }
 
-/** Compares a peer's entries with what is held. Members that a complete digest does not name are owed in full. */
+/**
+ * Compares a peer's entries with what is held; of several about one member the first counts. Members that a complete
+ * digest does not name are owed in full.
+ */
 export function difference(records: Records, { complete, entries }: Digest): Difference {
   const owed: Owed[] = []
   const wants: DigestEntry[] = []
+  const named = new Set<ShortId>()
   for (const entry of entries) {
+    if (named.has(entry.key)) continue
+    named.add(entry.key)
     const state = records.byKey(entry.key)
     if (state === undefined) {
       if (!records.isFull) wants.push(unknown(entry.key))
@@ -36,7 +43,6 @@ export function difference(records: Records, { complete, entries }: Digest): Dif
     if (isBehind(mine, entry)) wants.push(mine)
   }
   if (complete) {
-    const named = new Set(entries.map((entry) => entry.key))
     for (const state of records.all) if (!named.has(state.key) && !state.quiet) owed.push(owedInFull(state))
   }
   return { owed, wants }
@@ -98,7 +104,7 @@ export function digestOf(
   return { complete: passed === all.length, entries: [...named].map(entryOf) }
 }
 
-/** As much of what is owed as fits, and the rest. A member's rumour always travels with its facts. */
+/** As much of what is owed as fits, by bytes and by count, and the rest. A member's rumour always travels with its facts. */
 export function fillDelta(
   owed: readonly Owed[],
   bytesMax: number,
@@ -111,7 +117,8 @@ export function fillDelta(
     for (const debt of owed) {
       if (debt.rumour !== urgent) continue
       const size = estimateBytes(debt)
-      if (bytes + size > bytesMax && bytes > 0) {
+      const isFull = delta.facts.length >= FACTS_MAX || delta.rumours.length >= RUMOURS_MAX
+      if (isFull || (bytes + size > bytesMax && bytes > 0)) {
         rest.push(debt)
         continue
       }

@@ -42,6 +42,9 @@ export interface DigestEntry {
 
 /** Entries in one message, at most. */
 export const DIGEST_MAX = 1_024
+/** Most facts and most rumours in one message. */
+export const FACTS_MAX = 256
+export const RUMOURS_MAX = 256
 
 export interface Digest {
   /** False if members were left out for size: then a missing one says nothing. */

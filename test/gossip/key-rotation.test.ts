@@ -210,7 +210,13 @@ test('seeds are asked with every key', async () => {
 
 test('five members change their key one by one: no link is missing, and nobody ever suspect', async () => {
   // Patient, so that a busy machine is not taken for a gap.
-  const config = { probeTimeoutMs: 500, probeDeadlineMs: 1_000, suspicionMinMs: 3_000, silentStreamMs: 3_000 }
+  const config = {
+    probeTimeoutMs: 500,
+    probeDeadlineMs: 1_000,
+    probeFinalMs: 2_000,
+    suspicionMinMs: 4_000,
+    silentStreamMs: 3_000,
+  }
   const nodes = await cleanups.startCluster(5, { keys: [OLD], config })
   const fewestLinks = (): number => Math.min(...nodes.map(({ membership }) => membership.counters().links))
   const mostConnections = (): number => Math.max(...nodes.map(({ membership }) => membership.counters().connections))
