@@ -145,7 +145,7 @@ function isProtocolRange(value: unknown): boolean {
 /** Only the fields of the contract, deeply frozen: views share them with their callers. */
 function freezeFacts(map: MemberFacts): MemberFacts {
   return Object.freeze({
-    id: map.id,
+    id: flat(map.id),
     name: map.name,
     incarnation: map.incarnation,
     bootId: map.bootId,
@@ -163,6 +163,14 @@ function freezeFacts(map: MemberFacts): MemberFacts {
     protocol: Object.freeze({ min: map.protocol.min, max: map.protocol.max }),
     software: map.software,
   })
+}
+
+/**
+ * The same text on its own. The decoder's texts are slices of one long string, which each of them keeps alive; and they
+ * are compared character by character wherever they are looked up, as ids are with every message.
+ */
+function flat(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1')
 }
 
 function frozenList<T>(list: T[], copy: (item: T) => T): T[] {

@@ -7,6 +7,7 @@
  *      └──killDaemon───┘ └──crash──▶ off ──start (another boot)──▶ up
  */
 import type { GossipConfig } from '../../gossip/config.ts'
+import type { FactsReader } from '../../gossip/facts-signature.ts'
 import type { Signer } from '../../gossip/identity.ts'
 import { Peer } from '../../gossip/peer.ts'
 import type { MembershipEvent, OwnFacts } from '../../gossip/types.ts'
@@ -63,10 +64,11 @@ export class Daemons {
   readonly hosts: readonly Host[]
   readonly #parts: DaemonParts
   readonly #verify = cachedVerifier()
-  readonly #readFacts = cachedReader()
+  readonly #readFacts: FactsReader
 
   constructor(parts: DaemonParts) {
     this.#parts = parts
+    this.#readFacts = cachedReader(parts.signers.map(({ id }) => id))
     this.hosts = parts.signers.map((signer, number) => ({
       number,
       signer,

@@ -91,8 +91,12 @@ export function cachedVerifier(): Verifier {
   }
 }
 
-/** Readings are frozen, so that members may share them; and with them the bytes, else kept once for each member. */
-export function cachedReader(): FactsReader {
+/**
+ * Readings are frozen, so that members may share them; and with them the bytes, else kept once for each member, and the
+ * ids: what is looked up by the very same string is found without comparing any.
+ */
+export function cachedReader(ids: readonly string[]): FactsReader {
+  const shared = new Map(ids.map((id) => [id, id]))
   const known = new Map<string, { bytes: Buffer; reading: ReturnType<FactsReader> }>()
   // Whoever is told of the same frozen record again, as all are at the start, need not compare it.
   const same = new WeakMap<object, ReturnType<FactsReader>>()
@@ -106,9 +110,20 @@ export function cachedReader(): FactsReader {
       return before.reading
     }
     const bytes = Buffer.from(signed.bytes)
-    const reading = readFacts(Object.freeze({ bytes, signature: Buffer.from(signed.signature) }))
+    const reading = withSharedId(readFacts(Object.freeze({ bytes, signature: Buffer.from(signed.signature) })), shared)
     if (known.size < REMEMBERED_MAX) known.set(key, { bytes, reading })
     return reading
+  }
+}
+
+function withSharedId(reading: ReturnType<FactsReader>, shared: ReadonlyMap<string, string>): ReturnType<FactsReader> {
+  if (!reading.ok) return reading
+  const { parsed, signed } = reading
+  const id = shared.get(parsed.facts.id) ?? parsed.facts.id
+  return {
+    ok: true,
+    parsed: { ...parsed, facts: Object.freeze({ ...parsed.facts, id }) },
+    signed: Object.freeze(signed),
   }
 }
 
