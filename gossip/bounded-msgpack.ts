@@ -41,9 +41,9 @@ export function unpackValue(bytes: Uint8Array): unknown {
 }
 
 export function isWellFormed(bytes: Uint8Array): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   /** Values still to come at each level of nesting. */
   const pending = [1]
+  const head: Head = { size: 0, children: 0 }
   let offset = 0
   let values = 0
   while (pending.length > 0) {
@@ -54,8 +54,7 @@ export function isWellFormed(bytes: Uint8Array): boolean {
     }
     pending[top]!--
     if (++values > VALUES_MAX || offset >= bytes.length) return false
-    const head = measure(view, offset)
-    if (head === undefined) return false
+    if (!measure(bytes, offset, head)) return false
     offset += head.size
     if (offset > bytes.length || head.children > bytes.length - offset) return false
     if (head.children > 0) {
@@ -76,20 +75,26 @@ interface Head {
 /** Sizes of the fixed-length types 0xca … 0xd3: float 32/64, uint 8/16/32/64, int 8/16/32/64. */
 const FIXED_SIZES = [5, 9, 2, 3, 5, 9, 2, 3, 5, 9]
 
-function measure(view: DataView, offset: number): Head | undefined {
-  const type = view.getUint8(offset)
-  if (type <= 0x7f || type >= 0xe0) return { size: 1, children: 0 }
-  if (type <= 0x8f) return { size: 1, children: 2 * (type & 0x0f) }
-  if (type <= 0x9f) return { size: 1, children: type & 0x0f }
-  if (type <= 0xbf) return { size: 1 + (type & 0x1f), children: 0 }
-  if (type === 0xc0 || type === 0xc2 || type === 0xc3) return { size: 1, children: 0 }
-  if (type >= 0xca && type <= 0xd3) return { size: FIXED_SIZES[type - 0xca]!, children: 0 }
-  const lengthBytes = LENGTH_BYTES.get(type)
-  if (lengthBytes === undefined || offset + 1 + lengthBytes > view.byteLength) return undefined
-  const length = readLength(view, offset + 1, lengthBytes)
-  if (type >= 0xde) return { size: 1 + lengthBytes, children: 2 * length }
-  if (type >= 0xdc) return { size: 1 + lengthBytes, children: length }
-  return { size: 1 + lengthBytes + length, children: 0 }
+/** Fills in the head of the value at this place; false if there is none that we take. */
+function measure(bytes: Uint8Array, offset: number, head: Head): boolean {
+  const type = bytes[offset]!
+  head.size = 1
+  head.children = 0
+  if (type <= 0x7f || type >= 0xe0 || type === 0xc0 || type === 0xc2 || type === 0xc3) return true
+  if (type <= 0x8f) head.children = 2 * (type & 0x0f)
+  else if (type <= 0x9f) head.children = type & 0x0f
+  else if (type <= 0xbf) head.size = 1 + (type & 0x1f)
+  else if (type >= 0xca && type <= 0xd3) head.size = FIXED_SIZES[type - 0xca]!
+  else {
+    const lengthBytes = LENGTH_BYTES.get(type)
+    if (lengthBytes === undefined || offset + 1 + lengthBytes > bytes.length) return false
+    const length = readLength(bytes, offset + 1, lengthBytes)
+    head.size = 1 + lengthBytes
+    if (type >= 0xde) head.children = 2 * length
+    else if (type >= 0xdc) head.children = length
+    else head.size += length
+  }
+  return true
 }
 
 /** bin 8/16/32, str 8/16/32, array 16/32, map 16/32. Extension types are absent on purpose. */
@@ -106,7 +111,8 @@ const LENGTH_BYTES = new Map([
   [0xdf, 4],
 ])
 
-function readLength(view: DataView, offset: number, bytes: number): number {
-  if (bytes === 1) return view.getUint8(offset)
-  return bytes === 2 ? view.getUint16(offset) : view.getUint32(offset)
+function readLength(bytes: Uint8Array, offset: number, lengthBytes: number): number {
+  let length = 0
+  for (let at = offset; at < offset + lengthBytes; at++) length = length * 256 + bytes[at]!
+  return length
 }

@@ -161,8 +161,8 @@ function toEntry([key, incarnation, factsVersion, statusCode, evidence]: unknown
 
 function toFacts([bytes, signature]: unknown[]): SignedFacts | undefined {
   if (!isBytes(bytes, 1, FACTS_BYTES_MAX) || !isBytes(signature, SIGNATURE_BYTES, SIGNATURE_BYTES)) return undefined
-  // Copies: a record outlives the frame that it came in.
-  return { bytes: bytes.slice(), signature: signature.slice() }
+  // Windows on the frame: whoever keeps a record makes a copy of it (FactsReader).
+  return { bytes, signature }
 }
 
 function toRumour([key, incarnation, statusCode, reasonCode, ageMs, accused, list]: unknown[]): Rumour | undefined {

@@ -24,7 +24,7 @@ const OWN = 0
 
 // While a block is selected. All boards of a process share them: a simulation of a thousand would else fetch them from
 // memory each time.
-/** What is being merged, and in which rows it belongs. */
+/** What is being merged or written, and the rows where it belongs. */
 const batch = new ReportBatch()
 const rows = new Int32Array(BATCH_MAX)
 /** Step of each row's age, or that it is not to be told. */
@@ -92,24 +92,37 @@ export class ReportBoard {
   select(nowMs: number, answering: boolean): ReportBlock {
     const writer = this.#writer
     const table = this.#table
-    let count = 0
     const { length } = table
     const oldest = this.#youngest(nowMs, answering)
-    if (stepByRow[OWN] !== UNTOLD && writer.add(table, OWN, nowMs)) count++
+    const steps = stepByRow
+    let chosen = 0
+    let isFull = false
+    if (steps[OWN] !== UNTOLD) rows[chosen++] = OWN
     // The oldest step may not fit as a whole: start anywhere, so that it is not always the same who are left out.
     const others = length - 1
     const start = 1 + ((Math.imul(++this.#selections, STRIDE) >>> 0) % Math.max(1, others))
-    const steps = stepByRow
-    for (let i = 0, row = start; i < others; i++, row++) {
+    for (let i = 0, row = start; i < others && !isFull; i++, row++) {
       if (row === length) row = 1
       if (steps[row]! > oldest) continue
-      if (!writer.add(table, row, nowMs)) break
-      count++
+      rows[chosen++] = row
+      if (chosen < BATCH_MAX) continue
+      isFull = !this.#write(chosen, nowMs)
+      chosen = 0
     }
+    if (!isFull) this.#write(chosen, nowMs)
+    const { count } = writer
     if (count === 0) return NO_REPORTS
     const block = writer.take()
     this.#bytesPerReport = block.length / count
     return block
+  }
+
+  /** Writes the first so many of `rows`; whether all fitted. */
+  #write(count: number, nowMs: number): boolean {
+    const table = this.#table
+    table.gather(rows, count, nowMs, batch)
+    for (let i = 0; i < count; i++) if (!this.#writer.add(batch, i, table.tail(rows[i]!))) return false
+    return true
   }
 
   /** The oldest age, in steps, of which everything may fit into one block. */

@@ -15,7 +15,6 @@
  */
 import { VERSION_MAX } from './checks.ts'
 import type { ReportBlock } from './messages.ts'
-import type { ReportTable } from './report-table.ts'
 
 export const LOAD_UNIT = 0.0001
 const AGE_UNIT_MS = 4
@@ -56,22 +55,44 @@ export function sourceName(kind: number, tail: Uint8Array = NO_TAIL): string {
   return text.replaceAll(/\p{Cc}/gu, '').slice(0, SOURCE_CHARS_MAX)
 }
 
+/** Entries that are read or written at a time. */
+export const BATCH_MAX = 128
+
+/** Entries of a block, by columns: a loop over many needs no object for each. */
+export class ReportBatch {
+  readonly keys = new Float64Array(BATCH_MAX)
+  readonly versions = new Float64Array(BATCH_MAX)
+  readonly agesMs = new Float64Array(BATCH_MAX)
+  readonly loadUnits = new Uint32Array(BATCH_MAX)
+  readonly lives = new Uint8Array(BATCH_MAX)
+  readonly kinds = new Uint8Array(BATCH_MAX)
+  /** Of what was read: where in the block its tail is; the same number twice: it has none. */
+  readonly tailsAt = new Int32Array(BATCH_MAX)
+  readonly tailsEnd = new Int32Array(BATCH_MAX)
+}
+
 /** Fills one block at a time. */
 export class ReportWriter {
   readonly #bytes: Uint8Array
   readonly #bytesMax: number
   #end = 0
+  #count = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
     this.#bytes = new Uint8Array(bytesMax + ENTRY_BYTES_MAX)
   }
 
-  /** Takes one more entry if it fits; whether it did. */
-  add(table: ReportTable, row: number, nowMs: number): boolean {
+  /** Entries in the block so far. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Takes one more entry of the batch, with this tail, if it fits; whether it did. */
+  add(batch: ReportBatch, entry: number, tail: Uint8Array | undefined): boolean {
     const bytes = this.#bytes
     let at = this.#end
-    const key = table.key(row)
+    const key = batch.keys[entry]!
     const high = Math.floor(key / 2 ** 32)
     bytes[at++] = high >>> 8
     bytes[at++] = high
@@ -79,21 +100,22 @@ export class ReportWriter {
     bytes[at++] = key >>> 16
     bytes[at++] = key >>> 8
     bytes[at++] = key
-    bytes[at++] = table.life(row)
-    at = putVarint(bytes, at, table.version(row))
-    const ageMs = nowMs - table.sampledAtMs(row)
-    at = putVarint(bytes, at, Math.min(AGE_UNITS_MAX, Math.max(0, Math.round(ageMs / AGE_UNIT_MS))))
-    at = putVarint(bytes, at, table.loadUnits(row))
-    const kind = table.kind(row)
+    bytes[at++] = batch.lives[entry]!
+    at = putVarint(bytes, at, batch.versions[entry]!)
+    const ageUnits = Math.round(batch.agesMs[entry]! / AGE_UNIT_MS)
+    at = putVarint(bytes, at, Math.min(AGE_UNITS_MAX, Math.max(0, ageUnits)))
+    at = putVarint(bytes, at, batch.loadUnits[entry]!)
+    const kind = batch.kinds[entry]!
     bytes[at++] = kind
     if ((kind & HAS_TAIL) !== 0) {
-      const tail = table.tail(row) ?? NO_TAIL
-      bytes[at++] = tail.length
-      bytes.set(tail, at)
-      at += tail.length
+      const text = tail ?? NO_TAIL
+      bytes[at++] = text.length
+      bytes.set(text, at)
+      at += text.length
     }
     if (at > this.#bytesMax) return false
     this.#end = at
+    this.#count++
     return true
   }
 
@@ -101,6 +123,7 @@ export class ReportWriter {
   take(): ReportBlock {
     const end = this.#end
     this.#end = 0
+    this.#count = 0
     if (shelf.length - shelfUsed < end) {
       shelf = Buffer.allocUnsafeSlow(Math.max(SHELF_BYTES, end))
       shelfUsed = 0
@@ -130,22 +153,6 @@ function putVarint(bytes: Uint8Array, at: number, value: number): number {
   }
   bytes[at++] = rest
   return at
-}
-
-/** Entries that are read at a time. */
-export const BATCH_MAX = 128
-
-/** Entries of a block, by columns. */
-export class ReportBatch {
-  readonly keys = new Float64Array(BATCH_MAX)
-  readonly versions = new Float64Array(BATCH_MAX)
-  readonly agesMs = new Float64Array(BATCH_MAX)
-  readonly loadUnits = new Uint32Array(BATCH_MAX)
-  readonly lives = new Uint8Array(BATCH_MAX)
-  readonly kinds = new Uint8Array(BATCH_MAX)
-  /** Where in the block its tail is; the same number twice: it has none. */
-  readonly tailsAt = new Int32Array(BATCH_MAX)
-  readonly tailsEnd = new Int32Array(BATCH_MAX)
 }
 
 /** Goes through a block that others sent. One reader serves for all blocks of a node. */

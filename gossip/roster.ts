@@ -133,7 +133,12 @@ export class Roster {
 
   merge(delta: Delta, from: string, nowMs: number): void {
     const isNews = delta.facts.length <= NEWS_FACTS_MAX
-    for (const signed of delta.facts) this.#mergeFacts(signed, delta.rumours, isNews ? from : undefined, nowMs)
+    const held = delta.facts.length === 0 ? undefined : this.records.get(from)?.signed
+    for (const signed of delta.facts) {
+      // A greeting tells what the last one told.
+      if (held !== undefined && isSame(held, signed)) continue
+      this.#mergeFacts(signed, delta.rumours, isNews ? from : undefined, nowMs)
+    }
     // One of each member: to check what a sender repeats a thousand times would cost seconds.
     for (const rumour of new Map(delta.rumours.map((one) => [one.key, one])).values()) {
       if (!this.#mergeRumour(rumour, from, nowMs)) return
@@ -250,6 +255,10 @@ export class Roster {
   #emitFacts(state: MemberState, nowMs: number): void {
     this.#actions.emit({ type: 'facts', member: this.#member(state, nowMs) })
   }
+}
+
+function isSame(a: SignedFacts, b: SignedFacts): boolean {
+  return Buffer.compare(a.signature, b.signature) === 0 && Buffer.compare(a.bytes, b.bytes) === 0
 }
 
 function sameButForIncarnation(a: MemberFacts, b: MemberFacts): boolean {

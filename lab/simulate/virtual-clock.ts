@@ -65,7 +65,8 @@ export class VirtualClock implements Clock {
     if (place === this.#atMs.length) this.#grow()
     events.push(event)
     const dueMs = atMs > this.#nowMs ? atMs : this.#nowMs
-    const [times, orders] = [this.#atMs, this.#orders]
+    const times = this.#atMs
+    const orders = this.#orders
     while (place > 0) {
       const parent = (place - 1) >> 2
       // Whatever is due at the same time was scheduled before.
@@ -83,7 +84,9 @@ export class VirtualClock implements Clock {
 
   /** The first event; there is one. */
   #pop(): Event {
-    const [events, times, orders] = [this.#events, this.#atMs, this.#orders]
+    const events = this.#events
+    const times = this.#atMs
+    const orders = this.#orders
     const first = events[0]!
     const last = events.pop()!
     const size = events.length
@@ -95,12 +98,14 @@ export class VirtualClock implements Clock {
       const children = place * ARITY + 1
       if (children >= size) break
       let least = children
+      let leastMs = times[children]!
       const end = Math.min(children + ARITY, size)
       for (let child = children + 1; child < end; child++) {
-        const [childMs, leastMs] = [times[child]!, times[least]!]
-        if (childMs < leastMs || (childMs === leastMs && orders[child]! < orders[least]!)) least = child
+        const childMs = times[child]!
+        if (childMs > leastMs || (childMs === leastMs && orders[child]! > orders[least]!)) continue
+        least = child
+        leastMs = childMs
       }
-      const leastMs = times[least]!
       if (leastMs > lastMs || (leastMs === lastMs && orders[least]! >= lastOrder)) break
       times[place] = leastMs
       orders[place] = orders[least]!

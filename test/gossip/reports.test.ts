@@ -4,7 +4,15 @@ import { describe, expect, test } from 'vitest'
 import { zeroCounters } from '../../gossip/counters.ts'
 import { ReportBoard } from '../../gossip/report-board.ts'
 import { ReportTable } from '../../gossip/report-table.ts'
-import { BATCH_MAX, ReportReader, ReportWriter, loadUnits, sourceCode, sourceName } from '../../gossip/reports.ts'
+import {
+  BATCH_MAX,
+  ReportBatch,
+  ReportReader,
+  ReportWriter,
+  loadUnits,
+  sourceCode,
+  sourceName,
+} from '../../gossip/reports.ts'
 
 interface Report {
   key: number
@@ -31,8 +39,16 @@ function tableOf(reports: readonly Report[]): ReportTable {
 }
 
 function blockOf(report: Report): Uint8Array {
-  const writer = new ReportWriter(1_000)
-  expect(writer.add(tableOf([report]), 0, NOW_MS)).toBe(true)
+  return blockOfAll(tableOf([report]), 1_000)
+}
+
+/** All rows, in their order. */
+function blockOfAll(table: ReportTable, bytesMax: number): Uint8Array {
+  const writer = new ReportWriter(bytesMax)
+  const batch = new ReportBatch()
+  const rows = Int32Array.from({ length: table.length }, (_, row) => row)
+  table.gather(rows, rows.length, NOW_MS, batch)
+  for (const row of rows) expect(writer.add(batch, row, table.tail(row))).toBe(true)
   return writer.take()
 }
 
@@ -85,11 +101,8 @@ test('whatever the numbers, what is written is read', () => {
   })
   fc.assert(
     fc.property(fc.array(report, { minLength: 1, maxLength: 20 }), (reports) => {
-      const writer = new ReportWriter(10_000)
-      const table = tableOf(reports)
-      for (const row of reports.keys()) writer.add(table, row, NOW_MS)
       const reader = new ReportReader()
-      reader.open(writer.take())
+      reader.open(blockOfAll(tableOf(reports), 10_000))
       for (const { key, version, ageMs, load } of reports) {
         expect(reader.next()).toBe(true)
         expect([reader.key, reader.version, reader.ageMs, reader.loadUnits]).toEqual([

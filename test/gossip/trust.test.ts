@@ -16,7 +16,7 @@ import { EMPTY_DELTA, NO_REPORTS, shortId } from '../../gossip/messages.ts'
 import type { Message } from '../../gossip/messages.ts'
 import { Records, newState } from '../../gossip/records.ts'
 import { ReportTable } from '../../gossip/report-table.ts'
-import { ReportWriter } from '../../gossip/reports.ts'
+import { ReportBatch, ReportWriter } from '../../gossip/reports.ts'
 import { parseSeed } from '../../gossip/seeds.ts'
 import { factsOf, seededRandom, signerOf } from './fixtures.ts'
 
@@ -476,7 +476,9 @@ describe('a node that hears of itself', () => {
     table.append(shortId(a.id), 5, 0)
     table.set(0, 700, 5_000, 1, 0)
     const writer = new ReportWriter(100)
-    writer.add(table, 0, 0)
+    const batch = new ReportBatch()
+    table.gather(Int32Array.of(0), 1, 0, batch)
+    writer.add(batch, 0, undefined)
     core.receive(1, b.id, { type: 'ping', seq: 1, view: 0, reports: writer.take(), delta: EMPTY_DELTA })
     expect(core.members(1)[0]?.reportVersion).toBeGreaterThan(700)
   })
