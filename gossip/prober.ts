@@ -60,6 +60,7 @@ export class Prober {
 
   closed(id: string, nowMs: number): void {
     this.#linked.delete(id)
+    this.#introduced(id)
     if (this.#roster.overlay.has(id) && this.#roster.own.state.status !== 'left') this.probeAtOnce(id, nowMs)
   }
 
@@ -76,10 +77,17 @@ export class Prober {
   readonly #isReady = (id: string): boolean => {
     const state = this.#roster.records.get(id)
     if (state === undefined) return false
-    return state.heardAtMs > -Infinity || this.#nowMs - state.introducedMs > this.#config.introductionMs
+    if (state.heardAtMs > -Infinity || this.#linked.has(id)) return true
+    return this.#nowMs - state.introducedMs > this.#config.introductionMs
   }
 
   readonly #isFresh = (id: string): boolean => (this.#roster.records.get(id)?.heardAtMs ?? -Infinity) > this.#freshMs
+
+  /** There is nothing to wait for any more. */
+  #introduced(id: string): void {
+    const state = this.#roster.records.get(id)
+    if (state !== undefined) state.introducedMs = -Infinity
+  }
 
   /** There is reason for doubt. */
   probeAtOnce(id: string, nowMs: number): void {
@@ -209,8 +217,7 @@ export class Prober {
   /** A frame for this member never left. */
   unreachable(id: string, nowMs: number): void {
     this.#probes.unreachable(id, nowMs)
-    const state = this.#roster.records.get(id)
-    if (state !== undefined) state.introducedMs = -Infinity
+    this.#introduced(id)
     for (const errand of this.#errands.expired(nowMs, id)) this.#decline(errand.requester, errand.requesterSeq)
     this.advance(nowMs)
   }

@@ -25,7 +25,7 @@ export interface MemberState {
   facts: MemberFacts
   factsVersion: number
   signed: SignedFacts
-  /** When it was first heard of; −∞ once it could not be reached: then there is nothing to wait for. */
+  /** When it was first heard of; −∞ once a link to it was made or failed: then there is nothing to wait for. */
   introducedMs: number
   /** When it last sent us anything itself. */
   heardAtMs: number
