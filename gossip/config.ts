@@ -172,7 +172,7 @@ export function lanConfig(changes: Partial<GossipConfig> = {}): Readonly<GossipC
 }
 
 /**
- * Hosts in several places: round trips up to 200 ms, loss, stalls of 2 s forgiven, silence noticed in 7 to 10 s. Every
+ * Hosts in several places: round trips up to 200 ms, loss, stalls of 2 s forgiven, silence noticed in 7 to 12 s. Every
  * time is five times that of a local network, for a fifth of the traffic, but for those that follow from round trips:
  * timeout ≥ 2 round trips, deadline ≥ timeout + a round trip + a retransmission.
  */
