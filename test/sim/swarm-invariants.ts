@@ -2,8 +2,9 @@
  * What must hold in every history, whatever happens to members and network. Each bound is the sum of what the protocol
  * may take, one after the other, with the configuration's own numbers:
  *
- *     noticed     a round of probes twice over (2 · (n − 1) · interval: SWIM's worst case) + a probe's deadline at full
- *                 awareness + the longest suspicion + introduction + self-doubt + the spread of a rumour
+ *     noticed     a round of probes twice over (2 · (n − 1) · interval: SWIM's worst case) + a probe's last word at full
+ *                 awareness + the longest suspicion + introduction, which a dial's failure ends + self-doubt + the spread
+ *                 of a rumour
  *     recovered   two dials in a row that just missed (backoff at most + 20 %, and a timeout) + a round of probes
  *
  * They count from the last thing that could have brought old news: a healing, the end of somebody's pause, a start.
@@ -24,10 +25,11 @@ const CONNECTIONS_PER_MEMBER_MAX = 4
 const FRAMES_PER_SECOND_MAX = 300
 
 export function noticedMs(config: GossipConfig, members: number): number {
-  const { probeIntervalMs, probeDeadlineMs, awarenessMax, suspicionMinMs, suspicionMaxFactor } = config
+  const { probeIntervalMs, probeFinalMs, awarenessMax, suspicionMinMs, suspicionMaxFactor } = config
   const round = 2 * (members - 1) * probeIntervalMs
-  const suspicion = (awarenessMax + 1) * probeDeadlineMs + suspicionMinMs * suspicionMaxFactor
-  return round + suspicion + config.introductionMs + config.unsureMs + SPREAD_MS
+  const suspicion = (awarenessMax + 1) * probeFinalMs + suspicionMinMs * suspicionMaxFactor
+  const introduction = Math.min(config.introductionMs, config.dialTimeoutMs)
+  return round + suspicion + introduction + config.unsureMs + SPREAD_MS
 }
 
 export function recoveredMs(config: GossipConfig, members: number): number {
