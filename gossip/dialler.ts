@@ -84,7 +84,7 @@ export class Dialler {
   readonly #inFlight = { wanted: 0, background: 0 }
   #window = WINDOW_START
   #halvedMs = -Infinity
-  /** How long dials took lately that were accepted. */
+  /** How long dials took lately that were answered. */
   #typicalMs = 0
   #dueMs = Infinity
   #stopped = false
@@ -276,7 +276,8 @@ export class Dialler {
     round.settled = true
     this.#rounds.delete(entry)
     const nowMs = this.#now()
-    if (outcome.ok || round.accepted) this.#typicalMs += LATEST_SHARE * (nowMs - round.startedAtMs - this.#typicalMs)
+    // One that was accepted and never answered says nothing about how long the others take.
+    if (outcome.ok || round.answered) this.#typicalMs += LATEST_SHARE * (nowMs - round.startedAtMs - this.#typicalMs)
     if (outcome.ok) {
       if (nowMs - this.#halvedMs >= LATENESS_MS) this.#window = Math.min(this.#config.dialsMax, this.#window + 1)
       this.#met(entry, outcome.connection)

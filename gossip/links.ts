@@ -244,9 +244,11 @@ export class Links {
     if (peering === undefined) return
     this.#dialler.touch(connection.peer)
     for (const { lane, frame, owing } of this.#pending.take(connection.peer)) {
-      this.#transmit(peering, link, lane, frame, owing, nowMs)
+      // It may have ended with the frame before.
+      if (!this.#links.has(connection)) this.#counters.framesDropped++
+      else this.#transmit(peering, link, lane, frame, owing, nowMs)
     }
-    this.#events.connected(connection.peer)
+    if (this.#links.has(connection)) this.#events.connected(connection.peer)
   }
 
   /** The links of its peer, if this one is the one that counts now. */
@@ -353,6 +355,7 @@ export class Links {
   }
 
   #lookAt(peering: Peering, atMs: number): void {
+    if (this.#peerings.get(peering.id) !== peering) return
     if (atMs < peering.lookAtMs) peering.lookAtMs = atMs
     this.#watched.add(peering)
     this.#soon(atMs)

@@ -211,6 +211,8 @@ export class Peer {
     const atMs = Math.min(this.core.nextTickMs, this.#links.dueMs)
     if (!this.#running || atMs === Infinity) return
     if (atMs >= this.#timerAtMs && atMs < this.#timerAtMs + EARLY_MS) return
+    // It is overdue, and about to wake us: how late we are is known then only.
+    if (this.#timerAtMs <= this.#clock.now()) return
     this.#cancelTimer?.()
     this.#timerAtMs = atMs
     this.#cancelTimer = this.#clock.schedule(atMs, () => this.#wake(atMs))
