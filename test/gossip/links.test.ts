@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { PENDING_FRAMES_MAX } from '../../gossip/pending.ts'
 import {
+  FakeConnection,
   FRAME,
   SELF,
   HIGHER,
@@ -164,6 +165,22 @@ describe('a message without a link', () => {
     pass(0)
     const connection = succeed(dials[0]!, HIGHER)
     expect(connection.sent.map(({ lane }) => lane)).toEqual(['probe', 'bulk'])
+  })
+
+  test('is dropped with the link, if that ends while the one before is sent', () => {
+    links.send(HIGHER, 'bulk', FRAME, false)
+    links.send(HIGHER, 'probe', FRAME, true)
+    pass(0)
+    const connection = new FakeConnection(HIGHER, addressOf(HIGHER), 'outbound')
+    connection.send = () => {
+      close(connection)
+      return false
+    }
+    dials[0]!.isOpen = false
+    dials[0]!.done({ ok: true, connection })
+    expect([links.counters.framesDropped, told]).toEqual([2, [`closed ${HIGHER}`]])
+    // Nothing of it is due again and again.
+    pass(60_000)
   })
 
   test('does not wait long', () => {
