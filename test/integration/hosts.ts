@@ -14,7 +14,7 @@ import { processesInNamespaces } from '../../lab/processes.ts'
 import { cleanEnvironment, daemonCommand } from '../../lab/programs.ts'
 
 /** For anything that is polled: far above what a starved machine needs. */
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 const POLL_MS = 50
 
